@@ -1,0 +1,1 @@
+"""The command line: `tracelift-rm VERB`."""

@@ -1,0 +1,95 @@
+"""`tracelift-rm demo`: the whole way on the shipped base and groups: train, evaluate, export, load, score."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+STEPS = 60
+OUT = "runs/demo"
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb `demo`."""
+    parser = subparsers.add_parser("demo", help="the whole way in a few minutes, without a network", description=__doc__)
+    parser.add_argument("--out", metavar="DIR", default=OUT, help=f"gets everything the demo makes ({OUT})")
+    parser.add_argument("--steps", metavar="N", type=int, default=STEPS, help=f"training steps ({STEPS})")
+    parser.add_argument("--force", action="store_true", help="replace DIR")
+    parser.add_argument("--json", action="store_true", help="print metrics.json at the end")
+    parser.set_defaults(run=_demo)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from rm.cli.main import main
+    from rm.files import check_target
+    from rm.lab import SAMPLE_DEV, SAMPLE_TRAIN
+
+    out = Path(args.out)
+    check_target(out, args.force)
+    started = time.monotonic()
+    run, evaluation, export = str(out / "run"), str(out / "evaluation"), str(out / "export")
+    rows, scores = out / "rows.jsonl", out / "scores.jsonl"
+    steps = [
+        (
+            "1/4 Train a LoRA reward model on sample groups.",
+            [
+                *("train", "--model.backbone", "tiny", "--data.train", str(SAMPLE_TRAIN), "--data.dev", str(SAMPLE_DEV)),
+                *("--train.max_steps", str(args.steps), "--train.groups_per_step", "8"),
+                *("--train.learning_rate", "1e-3", "--output", run, "--force"),
+            ],
+        ),
+        (
+            "2/4 Evaluate it on held-out groups, beside chance, the longest and a bag of words.",
+            ["evaluate", run, str(SAMPLE_DEV), "--surface-train", str(SAMPLE_TRAIN), "--out", evaluation, "--force"],
+        ),
+        (
+            "3/4 Export it, load it again, compare.",
+            ["export", run, export, "--merge", "--dtype", "float32", "--force"],
+        ),
+        (
+            "4/4 Score two traces with the export.",
+            ["score", export, "--input", str(rows), "--output", str(scores), "--force"],
+        ),
+    ]
+    for title, command in steps:
+        print(f"\n== {title}\n   tracelift-rm {_shown(command, out)}", file=sys.stderr)
+        if command[0] == "score":
+            rows.write_text("".join(json.dumps(row) + "\n" for row in _example(SAMPLE_DEV)), encoding="utf-8")
+        code = main(command)
+        if code:
+            return code
+    for line in scores.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        print(f"score {row['score']:.3f}  {row['reasoning'].splitlines()[-1]}")
+    if args.json:
+        print((out / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    print(_next(out, time.monotonic() - started))
+    return 0
+
+
+def _example(dev: Path) -> list[dict[str, str]]:
+    """The good trace and one flawed trace of the first held-out group."""
+    with dev.open(encoding="utf-8") as file:
+        group = json.loads(file.readline())
+    pair = (group["positive_pool"][0], group["negative_bank"][0])
+    return [{"problem": group["problem"], "reasoning": each["reasoning"], "task_type": group["task_type"]} for each in pair]
+
+
+def _shown(command: list[str], out: Path) -> str:
+    """The command as a user would type it; shipped files by their names."""
+    return " ".join(Path(part).name if part.endswith(".jsonl") and not part.startswith(str(out)) else part for part in command)
+
+
+def _next(out: Path, seconds: float) -> str:
+    return f"""
+Done in {seconds:.0f} s. Look at {out / "evaluation" / "report.html"}
+
+With a real model and groups of your own:
+  tracelift-rm groups check groups.jsonl --rubric math
+  tracelift-rm groups split groups.jsonl --out data
+  tracelift-rm train --config configs/train-math-7b.yaml --data.train data/train.jsonl --data.dev data/dev.jsonl --output runs/math
+  tracelift-rm evaluate runs/math data/dev.jsonl --surface-train data/train.jsonl --out runs/math-evaluation
+  tracelift-rm export runs/math exports/math --merge"""

@@ -1,0 +1,61 @@
+"""`tracelift-rm export`: a checkpoint for others, proven to score as its source does."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+
+PROBE_GROUPS = 40
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb `export`."""
+    parser = subparsers.add_parser("export", help="write a checkpoint that others can load", description=__doc__)
+    parser.add_argument("model", metavar="MODEL", help="a reward model's directory, or a run's output")
+    parser.add_argument("out", metavar="OUT", help="a new directory")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--merge", action="store_true", help="fold the adapter into its base")
+    form.add_argument("--adapter", action="store_true", help="keep the adapter apart")
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="of merged weights; auto: as the base is stored",
+    )
+    parser.add_argument("--base", metavar="PATH", help="where the adapter's base lies, if not where it says")
+    parser.add_argument("--probes", metavar="F", nargs="+", help="groups to compare on (default: shipped ones)")
+    parser.add_argument(
+        "--tolerance", metavar="P", type=float, default=0.99, help="least agreement of pair order after rounding (0.99)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace OUT")
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    parser.set_defaults(run=_export)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from rm.evaluate.score import rows_of
+    from rm.groups import load_groups
+    from rm.lab import SAMPLE_DEV
+    from rm.model.export import export_model
+
+    groups = load_groups(args.probes or [SAMPLE_DEV])[:PROBE_GROUPS]
+    report = export_model(
+        args.model,
+        args.out,
+        lambda rubric: [rows_of(group, rubric) for group in groups],
+        merge=True if args.merge else False if args.adapter else None,
+        dtype=args.dtype,
+        base=args.base,
+        tolerance=args.tolerance,
+        force=args.force,
+    )
+    if args.json:
+        print(json.dumps(dataclasses.asdict(report), indent=2))
+        return 0
+    print(f"Exported to {report.out} ({report.form}, {report.dtype}).")
+    print(
+        f"Loaded again and scored on {report.probes} texts: largest difference {report.largest_difference:.1e}", end=""
+    )
+    print(f", pair order agrees on {report.order_agreement:.4f}." if report.order_agreement is not None else ".")
+    return 0

@@ -1,0 +1,1 @@
+"""Evaluation: score every candidate, rank, compare, report."""

@@ -1,0 +1,121 @@
+"""`groups check`: what makes files of groups unusable, what is doubtful in them, and what they consist of.
+
+Errors are those of reading (`rm.groups.parse`). Warnings compare the parts of a group, and groups with each
+other; none of them stops a training run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rm.errors import Problem
+from rm.groups.parse import POOLS, TOTAL, Warned
+from rm.groups.read import Paths, scan_groups
+from rm.groups.schema import Group
+from rm.groups.summary import Summary, summarise
+from rm.rubric import Rubric
+
+DEFAULT_MAX_LENGTH = 3072
+BYTES_PER_TOKEN = 2.0  # dense formulas and digits; plain English has about 4
+
+NO_LABELS = "no rubric labels"
+SAME_PROBLEM = "the same problem under two ids"
+ALL_TIED = "all-tied groups"
+NOT_ON_TOP = "positives not on top"
+UNFITTABLE = "unfittable lengths"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Everything that a check found.
+
+    Args:
+        errors: each makes its row or file unusable, and loading refuse.
+        warnings: each with its kind.
+        summary: of the rows without errors; None where there are none.
+    """
+
+    errors: tuple[Problem, ...]
+    warnings: tuple[Warned, ...]
+    summary: Summary | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the files load."""
+        return not self.errors
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {
+            "ok": self.ok,
+            "errors": [asdict(error) for error in self.errors],
+            "warnings": [{"kind": warned.kind, **asdict(warned.problem)} for warned in self.warnings],
+            "statistics": asdict(self.summary) if self.summary else None,
+        }
+
+
+def check_groups(paths: Paths, rubric: Rubric | None = None, max_length: int = DEFAULT_MAX_LENGTH) -> CheckReport:
+    """Check files of groups.
+
+    Args:
+        paths: one file or several, read as one set.
+        rubric: what labels are checked against, if anything.
+        max_length: tokens that a rendered text may have. Lengths are estimated, without a tokenizer, at 2
+            UTF-8 bytes a token: what is warned of may still fit, what is not fits almost surely.
+    """
+    scan = scan_groups(paths, rubric)
+    warnings = [*scan.warnings, *_same_problems(scan.groups)]
+    for group in scan.groups:
+        for check in (_labels, _ranking):
+            warnings.extend(check(group))
+        warnings.extend(_lengths(group, max_length))
+    return CheckReport(scan.errors, tuple(warnings), summarise(scan.groups))
+
+
+def _warned(kind: str, group: Group, field: str, expected: str, found: str, fix: str = "") -> Warned:
+    return Warned(kind, Problem(group.file, group.line, field, expected, found, fix))
+
+
+def _same_problems(groups: Sequence[Group]) -> Iterator[Warned]:
+    first: dict[str, Group] = {}
+    for group in groups:
+        same = first.setdefault(group.problem_key, group)
+        if same is not group:
+            found = f"that of {same.problem_id} ({same.file}:{same.line})"
+            fix = "Merge the two groups into one."
+            yield _warned(SAME_PROBLEM, group, "problem", "a problem of its own", found, fix)
+
+
+def _labels(group: Group) -> Iterator[Warned]:
+    labelled = sum(candidate.rubric is not None for candidate in group.candidates)
+    if labelled < len(group.candidates):
+        found = f"{labelled} of {len(group.candidates)} traces labelled"
+        fix = "Only the ranking learns from the others."
+        yield _warned(NO_LABELS, group, "rubric", "labels for every trace", found, fix)
+
+
+def _ranking(group: Group) -> Iterator[Warned]:
+    totals = [candidate.total for candidate in group.candidates if candidate.total is not None]
+    if len(totals) == len(group.candidates) and len(set(totals)) == 1:
+        fix = "The totals say nothing of which trace is better."
+        yield _warned(ALL_TIED, group, TOTAL, "totals that differ", f"{totals[0]:g} throughout", fix)
+        return
+    lowest = min((c.total for c in group.positives if c.total is not None), default=None)
+    for i, candidate in enumerate(group.negatives):
+        if lowest is not None and candidate.total is not None and candidate.total >= lowest:
+            field = f"{POOLS[1]}[{i}].rubric.{TOTAL}"
+            expected = f"less than the positives' lowest total {lowest:g}"
+            yield _warned(NOT_ON_TOP, group, field, expected, f"{candidate.total:g}")
+
+
+def _lengths(group: Group, max_length: int) -> Iterator[Warned]:
+    for pool, candidates in zip(POOLS, (group.positives, group.negatives), strict=True):
+        for i, candidate in enumerate(candidates):
+            tokens = len(candidate.reasoning.encode()) / BYTES_PER_TOKEN
+            if tokens > max_length:
+                expected = f"at most {max_length} tokens, template included"
+                found = f"up to {tokens:.0f} tokens (at {BYTES_PER_TOKEN:g} bytes a token)"
+                fix = "Reasoning is never cut: raise text.max_length, or see what training leaves out."
+                yield _warned(UNFITTABLE, group, f"{pool}[{i}].reasoning", expected, found, fix)

@@ -1,0 +1,17 @@
+"""The miniature world: generated problems, a tiny base model with shipped weights, and sample groups.
+
+Importing this loads no torch: it only says where things lie.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+
+TINY_BASE: Path = _HERE / "tiny_base"
+"""A Qwen2-shaped causal model and its tokenizer, made by `rm.lab.pretrain` (see `recipe.json` in it)."""
+SAMPLE_TRAIN: Path = _HERE / "data" / "groups_train.jsonl"
+"""320 generated groups, made by `rm.lab.sample_groups`."""
+SAMPLE_DEV: Path = _HERE / "data" / "groups_dev.jsonl"
+"""80 generated groups about other problems."""

@@ -1,0 +1,410 @@
+"""Reading and writing reward models on disk: ours and official ones, merged and adapters.
+
+A directory is *merged* where it has `model.safetensors` (or its index), and an *adapter* where it has
+`adapter_config.json`; both carry the flat `config.json` described in `RewardModelConfig` when they are ours.
+Official adapters carry no rubric: names and weights are then taken from the base's configuration, else from
+`rm_metadata.json`, else from the `rubric` argument, else from the official rubric of the task.
+
+Weights are read from safetensors only, and no code from a checkpoint is ever run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors import SafetensorError, safe_open
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from rm.errors import ConfigError
+from rm.model.lora import load_lora, quantization_config, unwrap
+from rm.model.precision import default_device, resolve_dtype
+from rm.model.reward_model import (
+    RM_KEYS,
+    RewardModel,
+    RewardModelConfig,
+    check_all_loaded,
+    default_pooling,
+    load_backbone,
+    quiet_loading,
+    set_dropout,
+)
+from rm.model.sources import Source, find_source
+from rm.rubric import Rubric
+
+CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
+METADATA = "rm_metadata.json"
+UNTRAINED_TEMPLATE = "tracelift-1"
+"""Official checkpoints name no template; they were trained on the official text, which is this one."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A reward model and what belongs to it.
+
+    Args:
+        model: the reward model; with an adapter, the adapted layers are inside it.
+        tokenizer: its tokenizer.
+        peft: the adapter wrapper around `model`, where the checkpoint is an adapter.
+        notes: what a user should know about how it was loaded, a sentence each.
+        stored_dtype: of the backbone's weights on disk, as its configuration says.
+    """
+
+    model: RewardModel
+    tokenizer: PreTrainedTokenizerBase
+    peft: PeftModel | None = None
+    notes: tuple[str, ...] = ()
+    stored_dtype: str = "float32"
+
+    @property
+    def rubric(self) -> Rubric:
+        return self.model.rubric
+
+
+def load_reward_model(
+    path: str | Path,
+    *,
+    rubric: Rubric | None = None,
+    base: str | None = None,
+    dtype: str = "auto",
+    device: str | torch.device | None = None,
+    quantization: str | None = None,
+    attn_implementation: str = "",
+    dropout: float | None = None,
+    trainable: bool = False,
+) -> LoadedModel:
+    """Load a reward model from a directory (or hub name).
+
+    Args:
+        path: ours or official, merged or adapter; a run's output directory stands for the `model` in it.
+        rubric: for official adapters, which name none. A model that has a rubric must have the same dimensions.
+        base: where the adapter's base lies, if not where the adapter says.
+        dtype: of the backbone: `float32`, `bfloat16`, `float16`, or `auto`.
+        device: default: the first GPU, else the CPU.
+        quantization: `none`, `nf4`, `int8`; default: as the adapter was trained.
+        attn_implementation: passed to transformers.
+        dropout: of the backbone, for further training; None keeps what its configuration says.
+        trainable: leave the adapter trainable.
+
+    Raises:
+        ConfigError: no such directory, no reward model in it, a base that is missing, or another rubric.
+    """
+    source = find_source(str(model_directory(path)), "model")
+    target = torch.device(device) if device is not None else default_device()
+    how = _How(resolve_dtype(dtype, target), target, attn_implementation, dropout)
+    files = _files_of(source)
+    if files.adapter:
+        return _load_adapter(source, files, rubric, base, quantization, how, trainable)
+    if quantization not in (None, "none"):
+        raise ConfigError(f"{path}: quantization applies to the base of an adapter; this model is merged.")
+    return _load_merged(source, files, rubric, how)
+
+
+def model_directory(path: str | Path) -> str | Path:
+    """Where the model lies: a training run's output directory stands for the `model` in it."""
+    inside = Path(path).expanduser() / "model"
+    if (inside / CONFIG).is_file() and not (inside.parent / CONFIG).is_file():
+        return inside
+    return path
+
+
+def save_reward_model(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, directory: Path, state_dict: Any = None
+) -> None:
+    """Write weights, flat configuration and tokenizer into an existing or new directory.
+
+    Args:
+        model: a `RewardModel`, or the adapter wrapper around one (then an adapter is written).
+        tokenizer: saved beside the weights.
+        directory: target; see `rm.files` for writing it whole.
+        state_dict: gathered weights, where a sharding engine holds them.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with quiet_loading():
+        if isinstance(model, PeftModel):
+            model.save_pretrained(str(directory), state_dict=state_dict, save_embedding_layers=False)
+            (directory / "README.md").unlink(missing_ok=True)  # peft's empty card; ours is written at export
+        else:
+            unwrap(model).save_pretrained(directory, state_dict=state_dict)
+    write_flat_config(unwrap(model).config, directory)
+    tokenizer.save_pretrained(str(directory))
+
+
+def write_flat_config(config: RewardModelConfig, directory: Path) -> None:
+    """Write `config.json` as `RewardModelConfig.to_flat_dict` gives it."""
+    text = json.dumps(config.to_flat_dict(), indent=2, sort_keys=True, default=str)
+    (directory / CONFIG).write_text(text + "\n", encoding="utf-8")
+
+
+def read_metadata(directory: str | Path) -> dict[str, Any]:
+    """The `rm_*` facts of a checkpoint, without loading weights."""
+    source = find_source(str(directory), "model")
+    return _files_of(source).config
+
+
+@dataclass(frozen=True)
+class _How:
+    dtype: torch.dtype
+    device: torch.device
+    attn_implementation: str
+    dropout: float | None
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        extra = {"attn_implementation": self.attn_implementation} if self.attn_implementation else {}
+        return {"dtype": self.dtype, "trust_remote_code": False, "use_safetensors": True, **extra}
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What a checkpoint's JSON files say."""
+
+    config: dict[str, Any]
+    adapter: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+def _files_of(source: Source) -> _Files:
+    files = _Files(*(source.read_json(name) for name in (CONFIG, ADAPTER_CONFIG, METADATA)))
+    if not files.config and not files.adapter:
+        raise ConfigError(
+            f"{source}: no reward model here: neither config.json nor adapter_config.json. "
+            "Give the directory that `train` or `export` wrote."
+        )
+    return files
+
+
+def _load_merged(source: Source, files: _Files, rubric: Rubric | None, how: _How) -> LoadedModel:
+    notes: list[str] = []
+    stated = _stated_rubric(files, source)
+    if stated is None:
+        shapes = _weight_shapes(source, "model")
+        if not any("dimension_heads" in name for name in shapes):
+            raise ConfigError(
+                f"{source}: a plain {files.config.get('model_type', 'model')} without reward heads. "
+                "Train it first: tracelift-rm train --model.backbone PATH"
+            )
+        stated = _rubric_by_task(rubric, _num_dimensions(shapes), notes)
+    config = _model_config(_backbone_config(source, how.dropout), files.config, _checked(stated, rubric, source))
+    with quiet_loading():
+        model, info = RewardModel.from_pretrained(
+            source.path, config=config, output_loading_info=True, **source.hub_kwargs, **how.kwargs
+        )
+    check_all_loaded(str(source), info)
+    return LoadedModel(model.to(how.device).eval(), load_tokenizer(source), None, tuple(notes), _stored_dtype(files))
+
+
+def _load_adapter(
+    source: Source,
+    files: _Files,
+    rubric: Rubric | None,
+    base: str | None,
+    quantization: str | None,
+    how: _How,
+    trainable: bool,
+) -> LoadedModel:
+    notes: list[str] = []
+    base_source = _base_of(source, files, base)
+    base_files = _Files(*(base_source.read_json(name) for name in (CONFIG, ADAPTER_CONFIG, METADATA)))
+    if base_files.adapter:
+        raise ConfigError(f"{base_source}: is itself an adapter. Export it with --merge, then use it as a base.")
+    shapes = _weight_shapes(source, "adapter_model")
+    stated = _stated_rubric(files, source) or _stated_rubric(base_files, base_source)
+    if stated is None:
+        stated = _rubric_by_task(rubric, _num_dimensions(shapes), notes)
+    settings = {**base_files.config, **files.config}
+    settings.setdefault("rm_use_total_head", any(".total_head." in name for name in shapes))
+    kind = quantization or settings.get("rm_quantization", "none")
+    config = _model_config(_backbone_config(base_source), settings, _checked(stated, rubric, source), quantization=kind)
+    backbone = load_backbone(
+        base_source.path,
+        dropout=how.dropout,
+        **base_source.hub_kwargs,
+        **how.kwargs,
+        **_quantized(kind, how),
+    )
+    model = RewardModel(config, backbone)
+    wrapped = load_lora(model, Path(source.local_directory()), trainable=trainable)
+    _check_adapter_loaded(wrapped, shapes, source)
+    if kind == "none":
+        wrapped = wrapped.to(how.device)
+    else:
+        for name in ("dimension_heads", "total_head"):
+            head = getattr(model, name)
+            if head is not None:
+                head.to(how.device)
+    wrapped.train(trainable)
+    tokenizer = load_tokenizer(source, base_source)
+    return LoadedModel(unwrap(wrapped), tokenizer, wrapped, tuple(notes), _stored_dtype(base_files))
+
+
+def _stored_dtype(files: _Files) -> str:
+    stated = files.config.get("dtype") or files.config.get("torch_dtype") or "float32"
+    return str(stated).removeprefix("torch.")
+
+
+def _quantized(kind: str, how: _How) -> dict[str, Any]:
+    settings = quantization_config(kind, how.dtype)
+    return {} if settings is None else {"quantization_config": settings, "device_map": {"": how.device}}
+
+
+def _base_of(source: Source, files: _Files, base: str | None) -> Source:
+    named = base or str(files.adapter.get("base_model_name_or_path") or "")
+    if not named:
+        raise ConfigError(f"{source}: the adapter names no base. Say where it lies with --base PATH.")
+    if base is None and source.is_local and not Path(named).is_absolute():
+        beside = Path(source.path).resolve().parent / named
+        if (beside / CONFIG).is_file():
+            return Source(str(beside), "", True)
+    found = find_source(
+        named, "base" if base is not None else "the adapter's base", revision=files.adapter.get("revision")
+    )
+    if found.is_local and not (Path(found.path) / CONFIG).is_file():
+        raise ConfigError(f"{source}: its base {named} has no config.json. Say where the base lies with --base PATH.")
+    return found
+
+
+def _stated_rubric(files: _Files, source: Source) -> Rubric | None:
+    """The rubric that a checkpoint's files name, fully or by the official keys."""
+    for facts in (files.config, files.metadata):
+        if isinstance(facts.get("rm_rubric"), dict):
+            return Rubric.from_dict(facts["rm_rubric"], f"{source}/{CONFIG}")
+        names = facts.get("rm_dimension_names") or facts.get("dimension_names")
+        if not names:
+            continue
+        weights = facts.get("rm_dimension_weights") or facts.get("dimension_weights") or [1 / len(names)] * len(names)
+        if isinstance(weights, Mapping):
+            weights = [weights[name] for name in names]
+        if len(weights) != len(names):
+            raise ConfigError(
+                f"{source}: rm_dimension_weights has {len(weights)} entries for {len(names)} rm_dimension_names."
+            )
+        return _official_rubric(list(names), list(weights), int(facts.get("rm_num_labels", 5)))
+    return None
+
+
+def _official_rubric(names: list[str], weights: list[float], num_levels: int) -> Rubric:
+    """A shipped rubric's words where its dimensions fit, with the checkpoint's own weights."""
+    plain: dict[str, Any] = {"name": "math", "levels": num_levels}
+    known: dict[str, Any] = {}
+    for shipped in ("math", "code"):
+        candidate = Rubric.load(shipped)
+        if set(names) <= set(candidate.dimension_names) and num_levels == candidate.num_levels:
+            plain.update({k: v for k, v in candidate.to_dict().items() if k != "dimensions"})
+            known = {item["name"]: item for item in candidate.to_dict()["dimensions"]}
+            break
+    plain["dimensions"] = [
+        {**known.get(name, {"name": name}), "weight": weight} for name, weight in zip(names, weights, strict=True)
+    ]
+    return Rubric.from_dict(plain, "the checkpoint's rm_dimension_names")
+
+
+def _rubric_by_task(rubric: Rubric | None, num_dimensions: int, notes: list[str]) -> Rubric:
+    if rubric is not None:
+        return rubric
+    official = Rubric.load("math")
+    if num_dimensions != len(official.dimensions):
+        raise ConfigError(
+            f"the checkpoint has {num_dimensions} heads and names no rubric. Say which with --rubric NAME|FILE."
+        )
+    notes.append("The checkpoint names no rubric: taken as math with equal weights. Say otherwise with --rubric.")
+    return official
+
+
+def _checked(stated: Rubric, asked: Rubric | None, source: Source) -> Rubric:
+    if asked is not None and asked.dimension_names != stated.dimension_names:
+        raise ConfigError(
+            f"{source}: the model's rubric has the dimensions {', '.join(stated.dimension_names)}; --rubric has "
+            f"{', '.join(asked.dimension_names)}. Leave --rubric out, or train on it with model.init_from."
+        )
+    return stated
+
+
+def _model_config(
+    backbone: PreTrainedConfig, facts: Mapping[str, Any], rubric: Rubric, quantization: str = "none"
+) -> RewardModelConfig:
+    return RewardModelConfig(
+        backbone=backbone,
+        rubric=rubric.to_dict(),
+        pooling=facts.get("rm_pooling") or default_pooling(backbone),
+        use_total_head=bool(facts.get("rm_use_total_head", True)),
+        head_dropout=float(facts.get("rm_head_dropout", facts.get("classifier_dropout")) or 0.0),
+        template_version=facts.get("rm_template_version", UNTRAINED_TEMPLATE),
+        include_tests=bool(facts.get("rm_include_tests", True)),
+        text_max_length=int(facts.get("rm_max_length", 3072)),
+        quantization=quantization,
+    )
+
+
+def _backbone_config(source: Source, dropout: float | None) -> PreTrainedConfig:
+    config = AutoConfig.from_pretrained(source.path, trust_remote_code=False, **source.hub_kwargs)
+    for key in RM_KEYS:
+        if hasattr(config, key):
+            delattr(config, key)
+    config.architectures = None
+    set_dropout(config, dropout)
+    return config
+
+
+def load_tokenizer(*sources: Source) -> PreTrainedTokenizerBase:
+    """The tokenizer of the first source that has one.
+
+    A generic `tokenizer.json` is taken as it is. transformers 5 would replace its splitting rules by those of
+    the model type's own tokenizer class, and so silently give other tokens than the model was trained on.
+    """
+    for source in sources:
+        settings = source.read_json("tokenizer_config.json")
+        if not settings:
+            continue
+        generic = settings.get("tokenizer_class") in (None, "PreTrainedTokenizerFast", "TokenizersBackend")
+        as_it_is = generic and bool(source.read_json("tokenizer.json"))
+        loader = PreTrainedTokenizerFast if as_it_is else AutoTokenizer
+        return loader.from_pretrained(source.path, trust_remote_code=False, **source.hub_kwargs)
+    raise ConfigError(f"{sources[0]}: no tokenizer_config.json. Copy the tokenizer's files beside the weights.")
+
+
+def _weight_shapes(source: Source, stem: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the weights, read from the safetensors header."""
+    directory = Path(source.local_directory())
+    index = directory / f"{stem}.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    else:
+        names = [f"{stem}.safetensors"]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name in names:
+        file = directory / name
+        if not file.is_file():
+            raise ConfigError(f"{source}: no {name}. Weights are read from safetensors only; convert them first.")
+        try:
+            with safe_open(file, framework="pt") as weights:
+                shapes.update({key: tuple(weights.get_slice(key).get_shape()) for key in weights.keys()})  # noqa: SIM118
+        except SafetensorError as error:
+            raise ConfigError(f"{file}: not a whole safetensors file ({error}). Copy or export it again.") from None
+    return shapes
+
+
+def _num_dimensions(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    return sum("dimension_heads." in name and name.endswith(".weight") for name in shapes)
+
+
+def _check_adapter_loaded(model: PeftModel, shapes: Mapping[str, tuple[int, ...]], source: Source) -> None:
+    """A head that the adapter does not hold would score at random: refuse."""
+    if not any("dimension_heads." in name for name in shapes):
+        raise ConfigError(f"{source}: the adapter holds no reward heads (modules_to_save); it is not a reward model.")
+    expected = len(unwrap(model).dimension_heads)
+    if _num_dimensions(shapes) != expected:
+        raise ConfigError(f"{source}: the adapter holds {_num_dimensions(shapes)} heads, its rubric names {expected}.")

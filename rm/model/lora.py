@@ -1,0 +1,163 @@
+"""Adapters and quantised weights: the only place that knows peft and bitsandbytes."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
+from torch import Tensor, nn
+from transformers import BitsAndBytesConfig
+from transformers.pytorch_utils import Conv1D
+
+from rm.errors import ConfigError, MissingExtra
+from rm.model.reward_model import RewardModel
+
+ALL_LINEAR = "all-linear"
+_SET_HERE = {"r", "lora_alpha", "lora_dropout", "target_modules", "modules_to_save", "task_type", "peft_type"}
+
+
+def quantization_config(kind: str, compute_dtype: Any) -> BitsAndBytesConfig | None:
+    """How to load a backbone in fewer bits.
+
+    The heads are made outside the quantised backbone, so they stay float32; they are named here all the same
+    for loaders that see the whole model.
+
+    Args:
+        kind: `none`, `nf4` or `int8`.
+        compute_dtype: torch dtype of the products.
+
+    Raises:
+        MissingExtra: bitsandbytes is not installed.
+    """
+    if kind == "none":
+        return None
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingExtra("bitsandbytes", "qlora", f"quantization: {kind}")
+    heads = ["dimension_heads", "total_head"]
+    if kind == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=heads)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute_dtype,
+        llm_int8_skip_modules=heads,
+    )
+
+
+def make_lora_config(
+    model: RewardModel,
+    *,
+    rank: int,
+    alpha: float,
+    dropout: float,
+    targets: str | Sequence[str],
+    options: Mapping[str, Any],
+) -> LoraConfig:
+    """The peft configuration, with the heads under `modules_to_save` as official adapters have them.
+
+    Raises:
+        ConfigError: an unknown peft option, one that is set elsewhere, or a target that the backbone lacks.
+    """
+    known = {item.name for item in dataclasses.fields(LoraConfig)}
+    problems = [f"lora.options.{key}: peft's LoraConfig has no such field." for key in options if key not in known]
+    problems += [
+        f"lora.options.{key}: is set by lora.rank, lora.alpha, lora.dropout, lora.targets or by this package."
+        for key in options
+        if key in _SET_HERE
+    ]
+    names = linear_names(model.model)
+    if targets != ALL_LINEAR and not isinstance(targets, str):
+        problems += [
+            f"lora.targets: the backbone has no linear module {target!r}. It has: {', '.join(names)}."
+            for target in targets
+            if not any(name == target or name.endswith(f".{target}") for name in _linear_paths(model.model))
+        ]
+    if problems:
+        raise ConfigError(problems)
+    if targets == ALL_LINEAR:
+        targets = names
+    return LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        modules_to_save=head_names(model),
+        **options,
+    )
+
+
+def add_lora(model: RewardModel, config: LoraConfig) -> PeftModel:
+    """Wrap the model with fresh adapters; the adapters and a copy of each head are what trains."""
+    wrapped = get_peft_model(model, config)
+    if not isinstance(wrapped, PeftModel):
+        raise TypeError(f"peft gave a {type(wrapped).__name__}")
+    return wrapped
+
+
+def load_lora(model: RewardModel, adapter: Path, trainable: bool = False) -> PeftModel:
+    """Attach a saved adapter. Its heads replace the model's."""
+    return PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+
+
+def lora_state(model: PeftModel) -> dict[str, Tensor]:
+    """A copy of the low-rank weights, without the heads."""
+    state = get_peft_model_state_dict(model)
+    return {name: value.detach().clone() for name, value in state.items() if "lora_" in name}
+
+
+def load_lora_state(model: PeftModel, state: dict[str, Tensor]) -> None:
+    """Put low-rank weights from `lora_state` into a model with the same adapters."""
+    set_peft_model_state_dict(model, {**get_peft_model_state_dict(model), **state})
+
+
+def renewed(config: LoraConfig, model: RewardModel) -> LoraConfig:
+    """A saved adapter's configuration, made trainable, with the heads that `model` has."""
+    fresh = copy.deepcopy(config)
+    fresh.inference_mode = False
+    fresh.task_type = None  # with a task, peft's wrapper would call the model with arguments of its own
+    fresh.modules_to_save = head_names(model)
+    return fresh
+
+
+def merge_lora(model: PeftModel) -> RewardModel:
+    """The adapter folded into the backbone's weights; heads become plain modules again."""
+    merged = model.merge_and_unload()
+    if not isinstance(merged, RewardModel):
+        raise TypeError(f"merging gave a {type(merged).__name__}")
+    return merged
+
+
+def unwrap(model: nn.Module) -> RewardModel:
+    """The reward model inside an adapter wrapper, or the model itself."""
+    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    if not isinstance(inner, RewardModel):
+        raise TypeError(f"expected a RewardModel, found {type(inner).__name__}")
+    return inner
+
+
+def head_names(model: RewardModel) -> list[str]:
+    """Module names of the heads, in the official order."""
+    names = [f"dimension_heads.{index}" for index in range(len(model.dimension_heads))]
+    return [*names, "total_head"] if model.total_head is not None else names
+
+
+def linear_names(backbone: nn.Module) -> list[str]:
+    """Last names of the backbone's linear modules, e.g. q_proj, sorted."""
+    return sorted({path.rsplit(".", 1)[-1] for path in _linear_paths(backbone)})
+
+
+def _linear_paths(backbone: nn.Module) -> list[str]:
+    # bitsandbytes' linear layers are subclasses of nn.Linear.
+    return [path for path, module in backbone.named_modules() if isinstance(module, nn.Linear | Conv1D)]

@@ -1,0 +1,327 @@
+"""The reward model: any `AutoModel` backbone, one linear head a dimension, and a total head.
+
+Parameter names are the official ones (`model.*`, `dimension_heads.i.*`, `total_head.*`), so official
+checkpoints load as they are and official code can read ours. There are no buffers besides the backbone's own:
+level values and weights come from the configuration, not from tensors that a loader could leave uninitialised.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from peft.utils import ModulesToSaveWrapper
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_MAPPING,
+)
+from transformers.utils import logging as hf_logging
+
+from rm.errors import ConfigError
+from rm.model.heads import RewardOutput, combine_heads
+from rm.model.pooling import POOLING, to_right_padding
+from rm.rubric import Rubric
+from rm.text import TEMPLATE_VERSION
+
+TOTAL = "total"
+DROPOUTS = (
+    *("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "activation_dropout", "dropout"),
+    *("embd_pdrop", "embedding_dropout", "hidden_dropout", "hidden_dropout_prob", "mlp_dropout", "resid_pdrop"),
+)
+RM_KEYS = (
+    "rm_dimension_names",
+    "rm_dimension_weights",
+    "rm_num_labels",
+    "rm_use_total_head",
+    "rm_rubric",
+    "rm_template_version",
+    "rm_pooling",
+    "rm_head_dropout",
+    "rm_include_tests",
+    "rm_max_length",
+    "rm_quantization",
+)
+
+
+class RewardModelConfig(PreTrainedConfig):
+    """A backbone's configuration, the rubric, and how text becomes a score.
+
+    On disk it is *flat*, as the official one is: the backbone's own `config.json` plus the `rm_*` keys. So
+    `AutoConfig` and `AutoModel` read a saved reward model as its backbone, and official code reads it too.
+
+    Args:
+        backbone: the backbone's configuration, or its plain form.
+        rubric: dimensions, weights and levels, in plain form (`Rubric.to_dict`).
+        pooling: `last` or `mean`.
+        use_total_head: whether there is a total head.
+        head_dropout: on the pooled state, in [0, 1).
+        template_version: of the text that the model was trained on.
+        include_tests: whether that text showed tests.
+        text_max_length: tokens of the longest text in training; the default limit for scoring.
+        quantization: `none`, `nf4` or `int8`: how the backbone was loaded in training.
+    """
+
+    model_type = "tracelift_rm"
+    sub_configs = {"backbone": AutoConfig}  # noqa: RUF012 - transformers reads it from the class
+
+    def __init__(
+        self,
+        backbone: PreTrainedConfig | Mapping[str, Any] | None = None,
+        rubric: Mapping[str, Any] | None = None,
+        pooling: str = "last",
+        use_total_head: bool = True,
+        head_dropout: float = 0.0,
+        template_version: str = TEMPLATE_VERSION,
+        include_tests: bool = True,
+        text_max_length: int = 3072,
+        quantization: str = "none",
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(backbone, Mapping):
+            plain = dict(backbone)
+            backbone = AutoConfig.for_model(plain.pop("model_type"), **plain)
+        self.backbone = backbone
+        self.rubric = dict(rubric) if rubric is not None else Rubric.load("math").to_dict()
+        self.pooling = pooling
+        self.use_total_head = use_total_head
+        self.head_dropout = head_dropout
+        self.template_version = template_version
+        self.include_tests = include_tests
+        self.text_max_length = text_max_length
+        self.quantization = quantization
+        kwargs.setdefault("tie_word_embeddings", False)
+        attention = backbone._attn_implementation if backbone is not None else None
+        super().__init__(**kwargs)
+        if attention is not None:  # the line above has reset what the backbone was loaded with
+            self._attn_implementation = attention
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.backbone.get_text_config().hidden_size)
+
+    def to_flat_dict(self) -> dict[str, Any]:
+        """What stands in `config.json`."""
+        if self.backbone is None:
+            raise ValueError("this configuration has no backbone")
+        rubric = Rubric.from_dict(self.rubric, "config.json")
+        flat = self.backbone.to_dict()
+        flat.pop("quantization_config", None)  # the weights on disk are not quantised
+        official = self.backbone.model_type == "qwen2" and self.pooling == "last"
+        flat.update(
+            architectures=["Qwen2ForReasonRewardModel" if official else "RewardModel"],
+            rm_dimension_names=list(rubric.dimension_names),
+            rm_dimension_weights=list(rubric.weights),
+            rm_num_labels=rubric.num_levels,
+            rm_use_total_head=self.use_total_head,
+            rm_rubric=self.rubric,
+            rm_template_version=self.template_version,
+            rm_pooling=self.pooling,
+            rm_head_dropout=self.head_dropout,
+            rm_include_tests=self.include_tests,
+            rm_max_length=self.text_max_length,
+            rm_quantization=self.quantization,
+        )
+        return flat
+
+
+def default_pooling(backbone: PreTrainedConfig) -> str:
+    """`last` for decoders, `mean` for encoders. Raises: ConfigError for encoder-decoders."""
+    if backbone.is_encoder_decoder:
+        raise ConfigError(
+            f"model.backbone: {backbone.model_type} is an encoder-decoder; "
+            "use a decoder (Qwen, Llama, Mistral, ...) or an encoder (BERT, DeBERTa, ModernBERT, ...)."
+        )
+    name = backbone.model_type
+    masked = name in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    causal = name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if getattr(backbone, "is_decoder", False) or (causal and not masked):
+        return "last"
+    return "mean"
+
+
+class RewardModel(PreTrainedModel):
+    """Scores reasoning traces by a rubric.
+
+        model = RewardModel.from_pretrained("runs/tiny/model")
+        model(input_ids=ids, attention_mask=mask).score        # (N,) in [0, 1]
+
+    Heads, softmax and sigmoid are float32 whatever the backbone's type. See `rm.evaluate.score_rows` for
+    scoring text.
+    """
+
+    config_class = RewardModelConfig
+    config: RewardModelConfig
+    base_model_prefix = "model"
+    _keep_in_fp32_modules_strict = frozenset({"dimension_heads", "total_head"})
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: RewardModelConfig, backbone: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        rubric = Rubric.from_dict(config.rubric, "the model's configuration")
+        self.model = backbone if backbone is not None else backbone_from_config(config.backbone)
+        self.dropout = nn.Dropout(config.head_dropout)
+        self.dimension_heads = nn.ModuleList(
+            nn.Linear(config.hidden_size, rubric.num_levels, dtype=torch.float32) for _ in rubric.dimensions
+        )
+        if config.use_total_head:
+            self.total_head: nn.Linear | None = nn.Linear(config.hidden_size, 1, dtype=torch.float32)
+        else:
+            self.total_head = None
+        self.rubric = rubric
+        self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, *args: Any, **kwargs: Any) -> Self:  # type: ignore[override]
+        """A reward model from a directory: ours or official, merged or adapter.
+
+        See `rm.model.checkpoint.load_reward_model` for the arguments and errors; this gives its model alone.
+        """
+        if args or "config" in kwargs:  # the plain transformers way, which the loader itself uses
+            return super().from_pretrained(path, *args, **kwargs)
+        from rm.model.checkpoint import load_reward_model
+
+        return load_reward_model(path, **kwargs).model  # type: ignore[return-value]
+
+    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        """Safetensors, and the flat `config.json`."""
+        from rm.model.checkpoint import write_flat_config
+
+        super().save_pretrained(save_directory, *args, **kwargs)
+        if kwargs.get("is_main_process", True):
+            write_flat_config(self.config, Path(save_directory))
+
+    def head_states(self) -> dict[str, dict[str, Tensor]]:
+        """A copy of each head's weights by dimension name, and the total's under `total`.
+
+        Under an adapter the trained copy of a head is meant, not the one it replaces.
+        """
+        heads: dict[str, nn.Module] = dict(zip(self.rubric.dimension_names, self.dimension_heads, strict=True))
+        if self.total_head is not None:
+            heads[TOTAL] = self.total_head
+        return {name: _plain_state(head) for name, head in heads.items()}
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether any layer recomputes; peft asks by this name, which transformers has deprecated."""
+        return any(getattr(module, "gradient_checkpointing", False) for module in self.modules())
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.model.set_input_embeddings(value)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Heads start at zero-mean, small values: at first every trace scores nearly the same."""
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> RewardOutput:
+        """Score N token sequences.
+
+        Args:
+            input_ids: (N, T) int64, padded on either side.
+            attention_mask: (N, T), 1 on tokens.
+        """
+        input_ids, attention_mask = to_right_padding(input_ids, attention_mask)
+        kwargs = {"use_cache": False} if self.config.pooling == "last" else {}
+        hidden = self.model(input_ids=input_ids, attention_mask=attention_mask, **kwargs).last_hidden_state
+        return self.score_states(POOLING[self.config.pooling](hidden, attention_mask))
+
+    def score_states(self, pooled: Tensor) -> RewardOutput:
+        """(N, H) pooled states -> scores, in float32 even under autocast."""
+        with torch.autocast(pooled.device.type, enabled=False):
+            pooled = self.dropout(pooled.float())
+            dimension_logits = torch.stack([head(pooled) for head in self.dimension_heads], dim=1)
+            total_logit = self.total_head(pooled).squeeze(-1) if self.total_head is not None else None
+            weights = torch.tensor(self.rubric.weights, dtype=torch.float32, device=pooled.device)
+            return combine_heads(dimension_logits, total_logit, weights)
+
+
+def _plain_state(head: nn.Module) -> dict[str, Tensor]:
+    trained = head.modules_to_save[head.active_adapters[0]] if isinstance(head, ModulesToSaveWrapper) else head
+    return {name: value.detach().clone() for name, value in trained.state_dict().items()}
+
+
+def backbone_from_config(config: PreTrainedConfig) -> PreTrainedModel:
+    """An uninitialised backbone of that configuration."""
+    return AutoModel.from_config(copy.deepcopy(config), **_no_pooler(config))
+
+
+def load_backbone(path: str, dropout: float | None = None, **kwargs: Any) -> PreTrainedModel:
+    """Pretrained weights; a BERT-like pooler, which nothing here reads, is left out.
+
+    Args:
+        path: a directory or hub name.
+        dropout: every dropout of the backbone; None keeps what its configuration says.
+        kwargs: for `from_pretrained`.
+
+    Raises:
+        ConfigError: the checkpoint lacks weights of the backbone, or they have other shapes.
+    """
+    config = AutoConfig.from_pretrained(path, **{k: kwargs[k] for k in ("revision", "subfolder") if k in kwargs})
+    set_dropout(config, dropout)
+    with quiet_loading():
+        model, info = AutoModel.from_pretrained(
+            path, config=config, output_loading_info=True, **_no_pooler(config), **kwargs
+        )
+    check_all_loaded(path, info)
+    return model
+
+
+def set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:
+    """Set every dropout that a backbone's configuration has, whatever its family calls it; None changes nothing."""
+    if dropout is not None:
+        for key in DROPOUTS:
+            if hasattr(config, key):
+                setattr(config, key, dropout)
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """No load report and no progress bar: what is missing is an error of ours, what is left over is expected."""
+    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(verbosity)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+def check_all_loaded(path: str, info: Mapping[str, Any]) -> None:
+    """A weight that was not in the checkpoint starts at random, and so would the scores: refuse."""
+    missing = sorted(info.get("missing_keys", ()))
+    shapes = sorted(str(item[0]) if isinstance(item, tuple) else str(item) for item in info.get("mismatched_keys", ()))
+    problems = [f"{path}: the weights lack {', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}."] * bool(
+        missing
+    )
+    problems += [f"{path}: these weights have other shapes than config.json says: {', '.join(shapes[:8])}."] * bool(
+        shapes
+    )
+    if problems:
+        raise ConfigError([f"{problem} Copy or export the model again." for problem in problems])
+
+
+def _no_pooler(config: PreTrainedConfig) -> dict[str, Any]:
+    model_class = MODEL_MAPPING.get(type(config), None)
+    if model_class is None or isinstance(model_class, tuple):
+        return {}
+    accepts = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+    return {"add_pooling_layer": False} if accepts else {}

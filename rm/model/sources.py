@@ -1,0 +1,138 @@
+"""Where a model comes from: a directory, the base shipped with this package, or the hub.
+
+A hub name that cannot be reached fails at once with what to do, instead of after a minute of retries: one
+quick question settles whether the hub answers, and where it does not only the local cache counts.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+from rm.errors import ConfigError
+
+TINY = "tiny"
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w./-]+)?")
+
+
+class HubUnreachable(ConfigError):
+    """A hub name that is not in the local cache, on a machine that cannot reach the hub."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A resolved place.
+
+    Args:
+        path: a directory, or a hub name.
+        subfolder: inside a hub repository; empty for its root.
+        is_local: whether `path` is a directory.
+        revision: of a hub repository.
+        offline: the hub cannot be reached, so only the local cache counts.
+    """
+
+    path: str
+    subfolder: str
+    is_local: bool
+    revision: str | None = None
+    offline: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.subfolder}" if self.subfolder else self.path
+
+    @property
+    def hub_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments for `from_pretrained`."""
+        named = {"subfolder": self.subfolder, "revision": self.revision, "local_files_only": self.offline}
+        return {} if self.is_local else {key: value for key, value in named.items() if value}
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A JSON file of this place; empty where there is none. Raises: ConfigError where it is broken."""
+        file = self._file(name)
+        if file is None:
+            return {}
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self}/{name}: not valid JSON ({error}). Copy or export it again.") from None
+        if not isinstance(content, dict):
+            raise ConfigError(f"{self}/{name}: expected a JSON object, found {type(content).__name__}.")
+        return content
+
+    def local_directory(self) -> str:
+        """A directory holding all files, downloaded if need be."""
+        if self.is_local:
+            return self.path
+        patterns = [f"{self.subfolder}/*"] if self.subfolder else None
+        root = snapshot_download(
+            self.path, revision=self.revision, allow_patterns=patterns, local_files_only=self.offline
+        )
+        return str(Path(root) / self.subfolder)
+
+    def _file(self, name: str) -> Path | None:
+        if self.is_local:
+            file = Path(self.path) / name
+            return file if file.is_file() else None
+        inside = f"{self.subfolder}/{name}" if self.subfolder else name
+        try:
+            return Path(hf_hub_download(self.path, inside, revision=self.revision, local_files_only=self.offline))
+        except RepositoryNotFoundError as error:
+            raise ConfigError(f"{self}: no such repository on the hub, or it is private ({error}).") from None
+        except (EntryNotFoundError, LocalEntryNotFoundError):
+            return None
+
+
+def find_source(name: str, what: str, revision: str | None = None) -> Source:
+    """Resolve a directory, `tiny`, a hub name, or `hub/name:subfolder`.
+
+    Args:
+        name: as the user gave it. An existing directory always wins.
+        what: how to call it in messages, e.g. `model.backbone`.
+        revision: of a hub repository.
+
+    Raises:
+        ConfigError: neither a directory nor a possible hub name.
+    """
+    if name == TINY:
+        return Source(str(resources.files("rm") / "lab" / "tiny_base"), "", True)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return Source(str(path), "", True)
+    if path.exists():
+        raise ConfigError(f"{what}: {name} is a file, expected a directory.")
+    if name.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(name):
+        raise ConfigError(f"{what}: no such directory: {name}. Give a directory, or a hub name such as ORG/NAME.")
+    repository, _, subfolder = name.partition(":")
+    source = Source(repository, subfolder, False, revision or None, offline=not hub_reachable())
+    if source.offline and not (source.read_json("config.json") or source.read_json("adapter_config.json")):
+        raise HubUnreachable(
+            f"{what}: {name} is neither a directory here nor in the local cache, and the hub cannot be reached. "
+            "Download it on a machine with a network and give its directory."
+        )
+    return source
+
+
+@functools.cache
+def hub_reachable(timeout: float = 3.0) -> bool:
+    """Whether the hub answers, asked once and without retries."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return False
+    question = urllib.request.Request(huggingface_hub.constants.ENDPOINT, method="HEAD")
+    try:
+        with urllib.request.urlopen(question, timeout=timeout):
+            return True
+    except urllib.error.HTTPError:
+        return True  # an answer, if not the one hoped for
+    except OSError:
+        return False

@@ -1,0 +1,33 @@
+"""What a result comes from: hashes of the data, versions of what computed it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("tracelift-rm", "torch", "transformers", "peft", "accelerate", "tokenizers")
+
+
+def data_facts(files: Sequence[str | Path]) -> list[dict[str, str]]:
+    """Name and SHA-256 of each file; the directory is left out, since it means nothing elsewhere."""
+    return [{"file": Path(file).name, "sha256": file_hash(file)} for file in files]
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a result; a package that is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

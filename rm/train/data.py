@@ -1,0 +1,192 @@
+"""Groups as training reads them: tokenized once, drawn by seed and epoch, dealt to the processes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from rm.errors import DataError, Problem
+from rm.evaluate.score import rows_of
+from rm.groups import Group
+from rm.rubric import Rubric
+from rm.text import Encoded, Encoder, Member, OverflowReport
+
+
+@dataclass(frozen=True)
+class TokenizedGroup:
+    """A group with everything a step needs."""
+
+    problem_id: str
+    positives: tuple[Member, ...]
+    negatives: tuple[Member, ...]
+
+    def members(self, negatives: int | str, seed: int, epoch: int) -> list[Member]:
+        """Positives and the epoch's negatives: the same for a seed, an epoch and a problem on any machine."""
+        if negatives == "all" or len(self.negatives) <= int(negatives):
+            return [*self.positives, *self.negatives]
+        draw = random.Random(f"{seed}:{epoch}:{self.problem_id}")
+        return [*self.positives, *draw.sample(self.negatives, int(negatives))]
+
+
+@dataclass(frozen=True)
+class TokenizedSet:
+    """Groups to train on, and what was left out on the way.
+
+    Args:
+        groups: each with at least one positive and one negative.
+        overflow: what the length limit did.
+        dropped: groups that lost all positives or all negatives to it.
+        unlabelled: candidates without rubric labels.
+    """
+
+    groups: tuple[TokenizedGroup, ...]
+    overflow: OverflowReport
+    dropped: int
+    unlabelled: int
+
+
+def tokenize_groups(groups: Sequence[Group], encoder: Encoder, rubric: Rubric, on_overflow: str) -> TokenizedSet:
+    """Tokenize every candidate once.
+
+    Args:
+        on_overflow: `drop` leaves out candidates that cannot fit; `refuse` raises.
+
+    Raises:
+        DataError: with `refuse`, every candidate that cannot fit; or nothing is left to train on.
+    """
+    encoded = encoder.encode([row for group in groups for row in rows_of(group, rubric)])
+    overflow = OverflowReport.of(encoded, encoder.max_length)
+    if on_overflow == "refuse" and overflow.unscorable:
+        raise DataError(_overlong(groups, encoded, encoder.max_length))
+    kept: list[TokenizedGroup] = []
+    start = unlabelled = 0
+    for group in groups:
+        part = encoded[start : start + len(group.candidates)]
+        start += len(group.candidates)
+        members = [
+            Member(item.input_ids, candidate.positive, _levels(candidate.rubric, rubric), candidate.total)
+            for candidate, item in zip(group.candidates, part, strict=True)
+            if item.fits
+        ]
+        unlabelled += sum(min(member.labels) < 0 for member in members)
+        positives = tuple(member for member in members if member.positive)
+        negatives = tuple(member for member in members if not member.positive)
+        if positives and negatives:
+            kept.append(TokenizedGroup(group.problem_id, positives, negatives))
+    if not kept:
+        file = groups[0].file if groups else "data.train"
+        found = f"{len(groups)} groups, none of which keeps a positive and a negative"
+        raise DataError([Problem(file, 0, "", "groups to train on", found, "Raise text.max_length.")])
+    return TokenizedSet(tuple(kept), overflow, len(groups) - len(kept), unlabelled)
+
+
+@dataclass(frozen=True)
+class StepGroups:
+    """What one process does in one optimizer step.
+
+    Args:
+        groups: this process's groups; may be empty in the last step of an epoch.
+        total: groups of the step over all processes.
+    """
+
+    groups: tuple[tuple[Member, ...], ...]
+    total: int
+
+
+class StepLoader:
+    """The steps of an epoch: an iterable with a length, and `set_epoch` for the trainer to call.
+
+    The order is a permutation by seed and epoch; a step takes the next `groups_per_step` groups, of which
+    process r takes every `world_size`-th. So the groups of a step do not depend on the number of processes.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[TokenizedGroup],
+        *,
+        groups_per_step: int,
+        negatives: int | str,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self._groups = groups
+        self._per_step = groups_per_step
+        self._negatives = negatives
+        self._seed = seed
+        self._rank = rank
+        self._world_size = world_size
+        self._epoch = 0
+        self._first = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch the next iteration draws."""
+        self._epoch = epoch
+
+    def skip(self, steps: int) -> None:
+        """Begin the next iteration, and only that, after so many steps: where a resumed run goes on."""
+        self._first = steps
+
+    def smallest(self) -> tuple[Member, ...]:
+        """The cheapest group to run where a process has none of its own but must take part."""
+        cost = min(self._groups, key=lambda group: sum(len(m.input_ids) for m in group.members("all", 0, 0)))
+        return tuple(cost.members(self._negatives, self._seed, self._epoch))
+
+    def __len__(self) -> int:
+        return -(-len(self._groups) // self._per_step)
+
+    def __iter__(self) -> Iterator[StepGroups]:
+        generator = torch.Generator().manual_seed(hash_seed(self._seed, self._epoch))
+        order = torch.randperm(len(self._groups), generator=generator).tolist()
+        first, self._first = self._first, 0
+        for step in range(first, len(self)):
+            chosen = order[step * self._per_step : (step + 1) * self._per_step]
+            mine = (self._groups[index] for index in chosen[self._rank :: self._world_size])
+            members = (tuple(group.members(self._negatives, self._seed, self._epoch)) for group in mine)
+            yield StepGroups(tuple(members), len(chosen))
+
+
+def micro_batches(groups: Sequence[Sequence[Member]], tokens: int) -> list[list[Sequence[Member]]]:
+    """Whole groups, by length, cut where the padded tokens of a micro-batch would pass the bound."""
+    batches: list[list[Sequence[Member]]] = []
+    rows = widest = 0
+    for group in sorted(groups, key=lambda members: max(len(m.input_ids) for m in members)):
+        longest = max(len(member.input_ids) for member in group)
+        if batches and max(widest, longest) * (rows + len(group)) <= tokens:
+            batches[-1].append(group)
+            rows, widest = rows + len(group), max(widest, longest)
+        else:
+            batches.append([group])
+            rows, widest = len(group), longest
+    return batches
+
+
+def hash_seed(*parts: int) -> int:
+    """A 63-bit seed from several numbers, the same on any machine."""
+    return random.Random(":".join(map(str, parts))).getrandbits(63)
+
+
+def _levels(labels: object, rubric: Rubric) -> tuple[int, ...]:
+    """A label for each dimension, -1 where there is none."""
+    if not isinstance(labels, dict):
+        return (-1,) * len(rubric.dimensions)
+    return tuple(int(labels.get(name, -1)) for name in rubric.dimension_names)
+
+
+def _overlong(groups: Sequence[Group], encoded: Sequence[Encoded], max_length: int) -> list[Problem]:
+    places = [(group, index) for group in groups for index in range(len(group.candidates))]
+    return [
+        Problem(
+            group.file,
+            group.line,
+            f"candidates[{index}].reasoning",
+            f"at most {max_length} tokens with the template",
+            f"{item.overlong} tokens",
+            "Raise text.max_length, or set text.on_overflow: drop.",
+        )
+        for (group, index), item in zip(places, encoded, strict=True)
+        if not item.fits
+    ]

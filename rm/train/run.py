@@ -1,0 +1,390 @@
+"""`train`: from a configuration to a reward model on disk. The only place that unpacks `TrainConfig`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from tqdm import tqdm
+from transformers import TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from rm.config import TrainConfig, config_to_dict
+from rm.errors import ConfigError
+from rm.evaluate.score import Scorer
+from rm.evaluate.scored import ScoredGroup
+from rm.files import check_target, replace_directory, write_text_whole
+from rm.groups import Group, load_groups
+from rm.groups.similarity import overlap
+from rm.model import LoadedModel
+from rm.model.create import Recipe, create_model, position_limit
+from rm.model.precision import has_fast_bfloat16
+from rm.provenance import data_facts, versions
+from rm.rubric import Rubric
+from rm.train.data import StepLoader, TokenizedSet, hash_seed, tokenize_groups
+from rm.train.objective import Objective
+from rm.train.tracking import JsonlLog, Progress, set_up_wandb
+from rm.train.trainer import (
+    CHECKPOINTS,
+    GroupTrainer,
+    best_facts,
+    best_model,
+    complete_checkpoints,
+    remove_checkpoint,
+)
+
+MODEL = "model"
+CONFIG = "run.json"
+PROVENANCE = "training.json"
+EVALUATIONS = 8
+FREE_TO_CHANGE = ("output", "tracking.", "train.tokens_per_microbatch", "train.keep_checkpoints", "train.log_every")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run left behind.
+
+    Args:
+        model: directory of the trained reward model.
+        steps: optimizer steps done.
+        best: step and dev metrics of the model kept; empty without a dev set.
+        notes: what a user should know, a sentence each.
+    """
+
+    model: Path
+    steps: int
+    best: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is settled before the first step."""
+
+    rubric: Rubric
+    objective: Objective
+    train: tuple[Group, ...]
+    dev: tuple[Group, ...]
+    notes: tuple[str, ...]
+
+
+def check_run(config: TrainConfig) -> Prepared:
+    """All that needs neither weights nor a GPU: names, rubric, files, labels, overlap of train and dev.
+
+    Raises:
+        ConfigError: what the configuration alone shows to be wrong, all at once.
+        DataError: every broken row.
+    """
+    problems = _config_problems(config)
+    if problems:
+        raise ConfigError(problems)
+    rubric = Rubric.load(config.rubric)
+    objective = Objective(
+        ranking=config.loss.ranking,
+        dimensions=config.loss.dimensions,
+        temperature=config.loss.temperature,
+        weights=dataclasses.asdict(config.loss.weights),
+        options=config.loss.options,
+        label_smoothing=config.loss.label_smoothing,
+    )
+    train = load_groups(config.data.train, rubric)
+    dev = load_groups(config.data.dev, rubric) if config.data.dev else ()
+    return Prepared(rubric, objective, train, dev, tuple(_data_notes(train, dev)))
+
+
+def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> TrainResult:
+    """Train a reward model.
+
+    Under `torchrun` every process calls this; the result is the same as with one process.
+
+    Args:
+        config: see `TrainConfig`.
+        resume: go on from the last whole checkpoint in `config.output`; start anew where there is none.
+        force: replace what is in `config.output`.
+
+    Raises:
+        ConfigError, DataError: as `check_run`, and for a model that cannot be loaded.
+        RunError: the loss became NaN or infinite, or the disk is full.
+    """
+    prepared = check_run(config)
+    output = _prepare_output(config, resume, force)
+    args = _training_arguments(config, output, has_dev=bool(prepared.dev))
+    loaded = create_model(_recipe(config, prepared.rubric), args.device, config.train.seed)
+    max_length = _max_length(config.text.max_length, loaded)
+    loaded.model.config.text_max_length = max_length
+    scorer = Scorer(loaded, max_length=max_length, tokens_per_batch=config.train.tokens_per_microbatch)
+    tokenized = tokenize_groups(prepared.train, scorer.encoder, prepared.rubric, config.text.on_overflow)
+    notes = (*prepared.notes, *loaded.notes, *_text_notes(tokenized, max_length, config.text.max_length))
+    if args.process_index == 0:
+        for note in notes:
+            print(note, file=sys.stderr)
+    loader = StepLoader(
+        tokenized.groups,
+        groups_per_step=config.train.groups_per_step,
+        negatives=config.data.negatives_per_group,
+        seed=config.train.seed,
+        rank=args.process_index,
+        world_size=args.world_size,
+    )
+    _set_schedule(args, config, len(loader))
+    trainer = GroupTrainer(
+        loaded,
+        args,
+        objective=prepared.objective,
+        loader=loader,
+        score_dev=_dev_scorer(config, prepared.dev, scorer, args) if prepared.dev else None,
+        pad_id=scorer.encoder.pad_id,
+        tokens_per_microbatch=config.train.tokens_per_microbatch,
+        head_learning_rate=config.train.head_learning_rate,
+        metric=config.train.metric,
+        patience=config.train.patience,
+        keep_checkpoints=config.train.keep_checkpoints,
+        callbacks=[JsonlLog(output, len(loader)), Progress()],
+    )
+    scorer.forward = lambda ids, mask: trainer.model(input_ids=ids, attention_mask=mask)
+    for default in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(default)
+    checkpoint = _last_checkpoint(output) if resume else None
+    if checkpoint is not None:
+        loader.skip(int(checkpoint.name.rsplit("-", 1)[-1]) % len(loader))
+    torch.manual_seed(hash_seed(config.train.seed, args.process_index))
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return _finish(config, prepared, trainer, output, notes)
+
+
+def _config_problems(config: TrainConfig) -> list[str]:
+    problems = []
+    if not config.data.train:
+        problems.append("data.train: no file. Give one or more: --data.train groups.jsonl")
+    if not config.output:
+        problems.append("output: no directory. Say where the run goes: --output runs/NAME")
+    if config.quantization != "none" and config.lora.rank == 0 and not config.model.init_from:
+        problems.append("quantization: quantised weights cannot be trained. Set lora.rank, or quantization: none.")
+    weights = config.loss.weights
+    if not (weights.ranking or weights.dimensions or weights.total):
+        problems.append("loss.weights: all are 0, so there is nothing to learn.")
+    if config.loss.label_smoothing and config.loss.dimensions != "cross_entropy":
+        problems.append("loss.label_smoothing: only loss.dimensions: cross_entropy has it.")
+    if config.deepspeed and not Path(config.deepspeed).is_file():
+        problems.append(f"deepspeed: no such file: {config.deepspeed}")
+    return problems
+
+
+def _data_notes(train: Sequence[Group], dev: Sequence[Group]) -> list[str]:
+    notes = []
+    unlabelled = sum(candidate.rubric is None for group in train for candidate in group.candidates)
+    if unlabelled:
+        count = sum(len(group.candidates) for group in train)
+        notes.append(
+            f"{unlabelled} of {count} training traces have no rubric labels: the dimension and total losses skip "
+            "them, the ranking loss takes positives over negatives."
+        )
+    if dev:
+        shared = overlap(train, dev).near_duplicates
+        if shared:
+            notes.append(
+                f"Warning: {shared} of {len(dev)} dev problems are in the training data, or nearly. Dev "
+                "figures will be too good; split anew with `tracelift-rm groups split`."
+            )
+    return notes
+
+
+def _text_notes(tokenized: TokenizedSet, max_length: int, asked: int) -> list[str]:
+    notes = []
+    if max_length < asked:
+        notes.append(f"text.max_length is lowered from {asked} to {max_length}, the positions that the backbone has.")
+    if tokenized.overflow.truncated or tokenized.overflow.unscorable:
+        notes.append(f"Training text: {tokenized.overflow}.")
+    if tokenized.dropped:
+        notes.append(f"{tokenized.dropped} training groups are left out: no positive or no negative of theirs fits.")
+    return notes
+
+
+def _recipe(config: TrainConfig, rubric: Rubric) -> Recipe:
+    return Recipe(
+        rubric=rubric,
+        quantization=config.quantization,
+        include_tests=config.text.include_tests,
+        max_length=config.text.max_length,
+        lora_rank=config.lora.rank,
+        lora_alpha=config.lora.alpha,
+        lora_dropout=config.lora.dropout,
+        lora_targets=config.lora.targets,
+        lora_options=config.lora.options,
+        **dataclasses.asdict(config.model),
+    )
+
+
+def _max_length(asked: int, loaded: LoadedModel) -> int:
+    limit = position_limit(loaded.model)
+    return min(asked, limit) if limit else asked
+
+
+def _prepare_output(config: TrainConfig, resume: bool, force: bool) -> Path:
+    """An output directory that belongs to this run: new, emptied by `force`, or an earlier run's for `resume`."""
+    output = Path(config.output).expanduser().resolve()
+    plain = config_to_dict(config)
+    saved = output / CONFIG
+    if _rank() == 0:
+        if resume and saved.is_file():
+            changed = _changed(json.loads(saved.read_text(encoding="utf-8")), plain)
+            if changed:
+                raise ConfigError([f"--resume: {line}. Keep the run's own value, or start anew." for line in changed])
+        elif output.exists() and any(output.iterdir()):
+            if not force:
+                raise ConfigError(
+                    f"output: {config.output} is not empty. Add --resume to go on with the run in it, --force to "
+                    "replace it, or choose another directory."
+                )
+            check_target(output, force=True)
+            shutil.rmtree(output)
+        output.mkdir(parents=True, exist_ok=True)
+        write_text_whole(saved, json.dumps(plain, indent=2) + "\n", force=True)
+    return output
+
+
+def _changed(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        name = f"{prefix}{key}"
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict) and not name.endswith("options"):
+            lines += _changed(before, after, f"{name}.")
+        elif before != after and not name.startswith(FREE_TO_CHANGE):
+            lines.append(f"{name} was {before!r} and is now {after!r}")
+    return lines
+
+
+def _training_arguments(config: TrainConfig, output: Path, has_dev: bool) -> TrainingArguments:
+    settings = config.train
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    autocast = settings.autocast
+    if autocast == "auto":
+        autocast = "bfloat16" if has_fast_bfloat16(device) else "none"
+    if config.tracking.wandb:
+        set_up_wandb(config.tracking.project, config.tracking.mode, output)
+    args = TrainingArguments(
+        output_dir=str(output),
+        use_cpu=device.type == "cpu",
+        bf16=autocast == "bfloat16",
+        fp16=autocast == "float16",
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        lr_scheduler_type=settings.lr_scheduler,
+        optim=settings.optimizer,
+        seed=settings.seed,
+        data_seed=settings.seed,
+        logging_steps=settings.log_every,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps" if has_dev else "no",
+        save_strategy="steps",
+        ignore_data_skip=True,  # the loader itself goes on where the checkpoint was
+        remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
+        deepspeed=config.deepspeed or None,
+        report_to=["wandb"] if config.tracking.wandb else [],
+        run_name=config.tracking.run_name or None,
+        disable_tqdm=True,
+        log_level="error",
+    )
+    if args.n_gpu > 1:  # one process would drive all GPUs through DataParallel, which is slow; torchrun is the way
+        args._n_gpu = 1
+        print(
+            "Several GPUs: this process uses one. All: torchrun --nproc_per_node N -m rm.cli.main train",
+            file=sys.stderr,
+        )
+    return args
+
+
+def schedule(config: TrainConfig, steps_per_epoch: int) -> int:
+    """Optimizer steps of the whole run."""
+    return config.train.max_steps or max(1, round(config.train.epochs * steps_per_epoch))
+
+
+def _set_schedule(args: TrainingArguments, config: TrainConfig, steps_per_epoch: int) -> None:
+    settings = config.train
+    args.max_steps = schedule(config, steps_per_epoch)
+    args.warmup_steps = round(settings.warmup_ratio * args.max_steps)
+    args.eval_steps = settings.eval_every or max(1, args.max_steps // EVALUATIONS)
+    args.save_steps = settings.save_every or args.eval_steps
+
+
+def _dev_scorer(config: TrainConfig, dev: Sequence[Group], scorer: Scorer, args: TrainingArguments) -> Any:
+    """Scores a seeded sample of the dev groups; each process takes its share where every one holds all weights."""
+    chosen = list(dev)
+    if 0 < config.train.eval_groups < len(dev):
+        generator = torch.Generator().manual_seed(hash_seed(config.train.seed, len(dev)))
+        chosen = [dev[i] for i in torch.randperm(len(dev), generator=generator)[: config.train.eval_groups].tolist()]
+    sharded = bool(config.deepspeed) or os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true")
+    split = args.world_size > 1 and not sharded
+    mine = chosen[args.process_index :: args.world_size] if split else chosen
+
+    def score() -> list[ScoredGroup]:
+        rows = sum(len(group.candidates) for group in mine)
+        with tqdm(total=rows, desc="dev", unit="trace", leave=False, disable=args.process_index > 0) as bar:
+            own = scorer.groups(mine, bar.update)
+        if not split:
+            return own
+        gathered: list[list[ScoredGroup]] = [[] for _ in range(args.world_size)]
+        dist.all_gather_object(gathered, own)
+        return [each for part in gathered for each in part]
+
+    return score
+
+
+def _last_checkpoint(output: Path) -> Path | None:
+    """The last whole checkpoint; halves that a kill left behind are removed."""
+    whole = complete_checkpoints(output)
+    if _rank() == 0:
+        for path in (output / CHECKPOINTS).glob("checkpoint-*"):
+            if path not in whole:
+                remove_checkpoint(path)
+        for path in output.glob(".*.partial"):
+            shutil.rmtree(path, ignore_errors=True)
+    return whole[-1] if whole else None
+
+
+def _finish(
+    config: TrainConfig, prepared: Prepared, trainer: GroupTrainer, output: Path, notes: tuple[str, ...]
+) -> TrainResult:
+    """Put the best model (without a dev set: the last) in its final place, with its provenance."""
+    best, facts = best_model(output), best_facts(output)
+    steps = trainer.state.global_step
+    target = output / MODEL
+    if best is None:
+        last = output / ".last.partial"
+        trainer.save_model(str(last), _internal_call=True)
+        best = last
+    if trainer.args.should_save:
+        with replace_directory(target, force=True) as staging:
+            shutil.copytree(best, staging, dirs_exist_ok=True)
+            provenance = _provenance(config, prepared, steps, facts)
+            (staging / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+        shutil.rmtree(output / ".last.partial", ignore_errors=True)
+    return TrainResult(target, steps, facts, notes)
+
+
+def _provenance(config: TrainConfig, prepared: Prepared, steps: int, facts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "config": config_to_dict(config),
+        "rubric_fingerprint": prepared.rubric.fingerprint,
+        "steps": steps,
+        "groups": {"train": len(prepared.train), "dev": len(prepared.dev)},
+        "data": {"train": data_facts(config.data.train), "dev": data_facts(config.data.dev)},
+        "dev_metrics": facts,
+        "versions": versions(),
+    }
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))

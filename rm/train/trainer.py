@@ -1,0 +1,350 @@
+"""The loop: Hugging Face's Trainer, with steps of whole groups and checkpoints that are whole or not there.
+
+What is ours, and why:
+- a step is `groups_per_step` groups; `training_step` cuts it into micro-batches by padded tokens, so memory and
+  the number of processes change nothing but speed;
+- the dev set is scored by ranking metrics, and the best model is kept apart from the checkpoints;
+- a checkpoint counts once its marker is written, after everything else in it; older ones go only then;
+- no pickle: `training_args.bin` is not written, resume state loads with `weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from rm.errors import RunError
+from rm.evaluate.scored import ScoredGroup
+from rm.metrics import rank_group
+from rm.model import LoadedModel, save_reward_model
+from rm.text import collate
+from rm.train.data import StepGroups, StepLoader, hash_seed, micro_batches
+from rm.train.objective import PARTS, Objective
+
+MARKER = "complete.json"
+CHECKPOINTS = "checkpoints"
+BEST = "best"
+BEST_FACTS = "dev_metrics.json"
+STATS = (*PARTS, *(f"skipped_{name}" for name in PARTS), "padding", "tokens")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best evaluation so far."""
+
+    step: int
+    value: float
+
+
+class GroupTrainer(Trainer):
+    """Trains a reward model on groups.
+
+    Args:
+        loaded: model (or its adapter wrapper) and tokenizer.
+        args: the trainer's arguments.
+        objective: the losses.
+        loader: the steps of an epoch.
+        score_dev: scores the dev groups with the current weights; None trains without evaluation.
+        pad_id: what fills a batch up.
+        tokens_per_microbatch: padded tokens a forward pass may hold.
+        head_learning_rate: of the heads; 0 means the same as the rest.
+        metric: which dev metric is best when high.
+        patience: evaluations without a better metric before stopping; 0 never stops.
+        keep_checkpoints: how many are kept.
+        callbacks: besides the trainer's own.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        args: TrainingArguments,
+        *,
+        objective: Objective,
+        loader: StepLoader,
+        score_dev: Callable[[], Sequence[ScoredGroup]] | None,
+        pad_id: int,
+        tokens_per_microbatch: int,
+        head_learning_rate: float,
+        metric: str,
+        patience: int,
+        keep_checkpoints: int,
+        callbacks: list[TrainerCallback],
+    ) -> None:
+        self._loaded = loaded
+        self._objective = objective
+        self._loader = loader
+        self._score_dev = score_dev
+        self._pad_id = pad_id
+        self._tokens_per_microbatch = tokens_per_microbatch
+        self._head_learning_rate = head_learning_rate
+        self._metric = metric
+        self._patience = patience
+        self._keep_checkpoints = keep_checkpoints
+        self._num_dimensions = len(loaded.rubric.dimensions)
+        self._sums: Tensor | None = None
+        self._logged_at = 0
+        facts = best_facts(Path(args.output_dir))
+        self._best = Best(facts["step"], facts["value"]) if facts else None
+        # The trainer asks for a dataset before it evaluates; `evaluate` below has its own.
+        dev = [] if score_dev is not None else None
+        super().__init__(model=loaded.peft or loaded.model, args=args, eval_dataset=dev, callbacks=callbacks)
+
+    # ---- data -------------------------------------------------------------------------------------------------
+
+    def get_train_dataloader(self) -> StepLoader:  # type: ignore[override]
+        return self._loader
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0  # the inputs are no tensors yet; throughput is logged as tokens
+
+    def _get_num_items_in_batch(self, batch_samples: Any, device: torch.device) -> None:
+        return None  # losses are normalised by groups, in `training_step`
+
+    def _track_num_input_tokens(self, inputs: Any) -> None:
+        pass
+
+    # ---- one step ---------------------------------------------------------------------------------------------
+
+    def training_step(self, model: nn.Module, inputs: StepGroups, num_items_in_batch: Any = None) -> Tensor:  # type: ignore[override]
+        """Forward and backward over this process's groups; gradients are of the mean over the step's groups."""
+        model.train()
+        parts = micro_batches(inputs.groups, self._tokens_per_microbatch)
+        count = self._agreed(len(parts))
+        generator = torch.Generator().manual_seed(
+            hash_seed(self.args.seed, self.state.global_step, self.args.process_index)
+        )
+        stats = torch.zeros(len(STATS), device=self.args.device)
+        total = torch.zeros((), device=self.args.device)
+        for index in range(count):
+            with self._reduce_only_last(model, index == count - 1):
+                # A process with fewer micro-batches than the others repeats one with weight 0: collective
+                # operations need everybody.
+                own = index < len(parts)
+                loss, part_stats = self._forward(model, parts[index] if own else self._filler(parts), generator)
+                weight = self.args.world_size / inputs.total if own else 0.0
+                self.accelerator.backward(loss * weight, **self._backward_kwargs())
+            if own:
+                total += loss.detach() / inputs.total
+                stats += part_stats / torch.tensor([inputs.total] * (len(STATS) - 2) + [1, 1], device=stats.device)
+        total = self._summed(total)
+        if not math.isfinite(total.item()):
+            raise RunError(
+                f"The loss became {total.item()} at step {self.state.global_step + 1}. Lower train.learning_rate, or "
+                "look for broken rows with `tracelift-rm groups check`; then go on from the last checkpoint with "
+                "--resume."
+            )
+        self._sums = stats if self._sums is None else self._sums + stats
+        return total
+
+    def _forward(self, model: nn.Module, groups: Sequence[Any], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        batch = collate(groups, self._pad_id, self._num_dimensions).to(self.args.device)
+        with self.compute_loss_context_manager():
+            output = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        found = self._objective(output, batch, generator)
+        tokens = batch.attention_mask.sum()
+        stats = torch.stack(
+            [
+                *(found.parts[name].detach().sum() for name in PARTS),
+                *(found.skipped[name].float() for name in PARTS),
+                batch.attention_mask.numel() - tokens.float(),
+                tokens.float(),
+            ]
+        )
+        return found.loss.sum(), stats
+
+    def _filler(self, parts: Sequence[Any]) -> Any:
+        """Something small to run with weight 0."""
+        return parts[0][:1] if parts else [self._loader.smallest()]
+
+    def _agreed(self, count: int) -> int:
+        """The largest number of micro-batches that any process has."""
+        if self.args.world_size == 1:
+            return count
+        largest = torch.tensor(count, device=self.args.device)
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+        return max(int(largest.item()), 1)
+
+    def _summed(self, value: Tensor) -> Tensor:
+        if self.args.world_size > 1:
+            dist.all_reduce(value)
+        return value
+
+    @contextlib.contextmanager
+    def _reduce_only_last(self, model: nn.Module, last: bool) -> Any:
+        """Gradients are exchanged once a step, with the last micro-batch."""
+        if last or self.args.world_size == 1:
+            yield
+            return
+        if self.is_deepspeed_enabled:
+            state = self.accelerator.gradient_state
+            state._set_sync_gradients(False)
+            try:
+                yield
+            finally:
+                state._set_sync_gradients(True)
+            return
+        with self.accelerator.no_sync(model):
+            yield
+
+    def _backward_kwargs(self) -> dict[str, Any]:
+        return {"scale_wrt_gas": False} if self.is_deepspeed_enabled else {}
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # type: ignore[override]
+        """Weight decay on matrices only; the heads may have a learning rate of their own."""
+        if self.optimizer is not None:
+            return self.optimizer
+        network = model if model is not None else self.model
+        cls, options = self.get_optimizer_cls_and_kwargs(self.args, network)
+        rate = self.args.learning_rate
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                is_head = "dimension_heads." in name or "total_head." in name
+                groups.setdefault((is_head, parameter.ndim >= 2), []).append(parameter)
+        self.optimizer = cls(
+            [
+                {
+                    "params": parameters,
+                    "lr": self._head_learning_rate or rate if is_head else rate,
+                    "weight_decay": self.args.weight_decay if decays else 0.0,
+                }
+                for (is_head, decays), parameters in sorted(groups.items())
+            ],
+            **options,
+        )
+        return self.optimizer
+
+    # ---- logging and evaluation -------------------------------------------------------------------------------
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Adds each part of the loss, unweighted, averaged like the loss itself."""
+        if "loss" in logs and self._sums is not None:
+            steps = max(self.state.global_step - self._logged_at, 1)
+            sums = dict(zip(STATS, self._summed(self._sums).tolist(), strict=True))
+            logs.update({f"loss_{name}": round(sums[name] / steps, 6) for name in PARTS})
+            logs.update(
+                {
+                    f"skipped_{name}": round(sums[f"skipped_{name}"] / steps, 4)
+                    for name in PARTS
+                    if sums[f"skipped_{name}"]
+                }
+            )
+            logs["tokens"] = int(sums["tokens"])
+            logs["padding_share"] = round(sums["padding"] / max(sums["padding"] + sums["tokens"], 1.0), 4)
+            self._sums, self._logged_at = None, self.state.global_step
+        super().log(logs, *args, **kwargs)
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # type: ignore[override]
+        """Ranking metrics of the dev groups; keeps the model where it is the best so far."""
+        if self._score_dev is None:
+            return {}
+        self.model.eval()
+        scored = [each for each in self._score_dev() if each.scorable]
+        self.model.train()
+        metrics = {f"eval_{name}": value for name, value in dev_metrics(scored).items()}
+        self.log(metrics)
+        step, value = self.state.global_step, metrics[f"eval_{self._metric}"]
+        if self._best is None or value > self._best.value:
+            self._best = Best(step, value)
+            self._save_best({"step": step, "metric": self._metric, "value": value, **metrics})
+        elif self._patience and (step - self._best.step) >= self._patience * self.args.eval_steps:
+            self.control.should_training_stop = True
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save_best(self, facts: dict[str, Any]) -> None:
+        """Writes `best-STEP` whole, then removes the one before: at every moment one of them is whole."""
+        output = Path(self.args.output_dir)
+        target = output / f"{BEST}-{facts['step']}"
+        staging = output / f".{target.name}.partial"
+        if self.args.should_save:
+            shutil.rmtree(staging, ignore_errors=True)
+        self._barrier()
+        self.save_model(str(staging), _internal_call=True)
+        if self.args.should_save:
+            (staging / BEST_FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            shutil.rmtree(target, ignore_errors=True)
+            staging.rename(target)
+            for old in output.glob(f"{BEST}-*"):
+                if old != target:
+                    shutil.rmtree(old, ignore_errors=True)
+        self._barrier()
+
+    # ---- checkpoints ------------------------------------------------------------------------------------------
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Weights, configuration and tokenizer; no pickled arguments."""
+        save_reward_model(self.model, self._loaded.tokenizer, Path(output_dir or self.args.output_dir), state_dict)
+
+    def _get_output_dir(self, trial: Any = None) -> str:
+        return str(Path(self.args.output_dir) / CHECKPOINTS)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self._barrier()
+        if not self.args.should_save:
+            return
+        root = Path(self._get_output_dir())
+        newest = root / f"checkpoint-{self.state.global_step}"
+        (newest / MARKER).write_text(json.dumps({"step": self.state.global_step}) + "\n", encoding="utf-8")
+        for old in complete_checkpoints(Path(self.args.output_dir))[: -self._keep_checkpoints]:
+            remove_checkpoint(old)
+
+    def _barrier(self) -> None:
+        if self.args.world_size > 1:
+            dist.barrier()
+
+
+def dev_metrics(scored: Sequence[ScoredGroup]) -> dict[str, float]:
+    """Means over groups of the metrics that can pick a checkpoint. Raises: RunError where no group can be scored."""
+    from rm.evaluate.rankings import relevance_of
+
+    if not scored:
+        raise RunError(
+            "No dev group can be scored: every one has a candidate that does not fit. Raise text.max_length."
+        )
+    ranks = [rank_group(each.logits, each.positive, relevance_of(each.group)) for each in scored]
+    return {
+        name: round(float(np.nanmean([getattr(rank, name) for rank in ranks])), 6)
+        for name in ("pair_accuracy", "group_accuracy", "mrr", "ndcg")
+    }
+
+
+def best_model(output: Path) -> Path | None:
+    """The directory of the best model so far."""
+    found = [path.parent for path in output.glob(f"{BEST}-*/{BEST_FACTS}")]
+    return max(found, key=lambda path: (_facts(path)["value"], -_facts(path)["step"]), default=None)
+
+
+def best_facts(output: Path) -> dict[str, Any]:
+    """Step and dev metrics of the best model so far; empty before the first evaluation."""
+    best = best_model(output)
+    return _facts(best) if best is not None else {}
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return json.loads((path / BEST_FACTS).read_text(encoding="utf-8"))
+
+
+def complete_checkpoints(output: Path) -> list[Path]:
+    """Checkpoints whose marker is there, oldest first."""
+    found = [path.parent for path in (output / CHECKPOINTS).glob(f"checkpoint-*/{MARKER}")]
+    return sorted(found, key=lambda path: int(path.name.rsplit("-", 1)[-1]))
+
+
+def remove_checkpoint(path: Path) -> None:
+    """The marker goes first, so that a kill half-way leaves nothing that looks whole."""
+    (path / MARKER).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
