@@ -14,7 +14,9 @@ OUT = "runs/demo"
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb `demo`."""
-    parser = subparsers.add_parser("demo", help="the whole way in a few minutes, without a network", description=__doc__)
+    parser = subparsers.add_parser(
+        "demo", help="the whole way in a few minutes, without a network", description=__doc__
+    )
     parser.add_argument("--out", metavar="DIR", default=OUT, help=f"gets everything the demo makes ({OUT})")
     parser.add_argument("--steps", metavar="N", type=int, default=STEPS, help=f"training steps ({STEPS})")
     parser.add_argument("--force", action="store_true", help="replace DIR")
@@ -36,7 +38,15 @@ def _demo(args: argparse.Namespace) -> int:
         (
             "1/4 Train a LoRA reward model on sample groups.",
             [
-                *("train", "--model.backbone", "tiny", "--data.train", str(SAMPLE_TRAIN), "--data.dev", str(SAMPLE_DEV)),
+                *(
+                    "train",
+                    "--model.backbone",
+                    "tiny",
+                    "--data.train",
+                    str(SAMPLE_TRAIN),
+                    "--data.dev",
+                    str(SAMPLE_DEV),
+                ),
                 *("--train.max_steps", str(args.steps), "--train.groups_per_step", "8"),
                 *("--train.learning_rate", "1e-3", "--output", run, "--force"),
             ],
@@ -75,12 +85,16 @@ def _example(dev: Path) -> list[dict[str, str]]:
     with dev.open(encoding="utf-8") as file:
         group = json.loads(file.readline())
     pair = (group["positive_pool"][0], group["negative_bank"][0])
-    return [{"problem": group["problem"], "reasoning": each["reasoning"], "task_type": group["task_type"]} for each in pair]
+    return [
+        {"problem": group["problem"], "reasoning": each["reasoning"], "task_type": group["task_type"]} for each in pair
+    ]
 
 
 def _shown(command: list[str], out: Path) -> str:
     """The command as a user would type it; shipped files by their names."""
-    return " ".join(Path(part).name if part.endswith(".jsonl") and not part.startswith(str(out)) else part for part in command)
+    return " ".join(
+        Path(part).name if part.endswith(".jsonl") and not part.startswith(str(out)) else part for part in command
+    )
 
 
 def _next(out: Path, seconds: float) -> str:

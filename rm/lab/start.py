@@ -26,6 +26,7 @@ LOOK_BACK_LAYERS = 2
 _PEAK = 5.0  # length of the bias in each turning pair; about 3 nats between neighbours
 _TURNING_PAIRS = 4  # the fastest RoPE frequencies; slower ones cannot tell neighbours apart
 _GAIN = 1.3
+_SHY = 2.2
 
 
 @torch.no_grad()
@@ -46,13 +47,22 @@ def initialise(model: Qwen2ForCausalLM, seed: int) -> None:
 
 
 def _recognise(attention: nn.Module, keys: int) -> None:
-    """Queries of every key but the first become that key (of the only one, if there is one)."""
+    """Queries of every key but the first become that key (of the only one, if there is one).
+
+    They compare by the slowly turning pairs, so that distance matters little; biases in the fast ones keep a token
+    from finding itself.
+    """
     size = attention.head_dim
+    fast = torch.arange(min(_TURNING_PAIRS, size // 2))
     shared = attention.q_proj.out_features // (size * keys)
     for key in range(min(1, keys - 1), keys):
-        matrix = attention.k_proj.weight[key * size : (key + 1) * size]
+        rows = key * size + torch.cat((fast, fast + size // 2))
+        attention.k_proj.weight[rows] = 0
+        attention.k_proj.bias[key * size + fast] = _SHY
         for head in range(key * shared, (key + 1) * shared):
-            attention.q_proj.weight[head * size : (head + 1) * size] = _GAIN * matrix
+            own = attention.k_proj.weight[key * size : (key + 1) * size]
+            attention.q_proj.weight[head * size : (head + 1) * size] = _GAIN * own
+            attention.q_proj.bias[head * size + fast] = -_SHY
 
 
 def _look_back(attention: nn.Module, theta: float) -> None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import (
@@ -29,7 +28,7 @@ from transformers import (
 )
 
 from rm.errors import ConfigError
-from rm.model.lora import load_lora, quantization_config, unwrap
+from rm.model.lora import PeftModel, load_lora, quantization_config, unwrap
 from rm.model.precision import default_device, resolve_dtype
 from rm.model.reward_model import (
     RM_KEYS,
@@ -228,7 +227,9 @@ def _load_adapter(
     settings = {**base_files.config, **files.config}
     settings.setdefault("rm_use_total_head", any(".total_head." in name for name in shapes))
     kind = quantization or settings.get("rm_quantization", "none")
-    config = _model_config(_backbone_config(base_source), settings, _checked(stated, rubric, source), quantization=kind)
+    config = _model_config(
+        _backbone_config(base_source, how.dropout), settings, _checked(stated, rubric, source), quantization=kind
+    )
     backbone = load_backbone(
         base_source.path,
         dropout=how.dropout,

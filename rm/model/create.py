@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
 from torch import Tensor
 from transformers import PreTrainedConfig
 
@@ -16,7 +15,10 @@ from rm.errors import ConfigError
 from rm.model.checkpoint import LoadedModel, load_reward_model, load_tokenizer
 from rm.model.lora import (
     ALL_LINEAR,
+    TOTAL,
+    LoraConfig,
     add_lora,
+    head_states,
     load_lora_state,
     lora_state,
     make_lora_config,
@@ -25,7 +27,7 @@ from rm.model.lora import (
     renewed,
 )
 from rm.model.precision import resolve_dtype
-from rm.model.reward_model import TOTAL, RewardModel, RewardModelConfig, default_pooling, load_backbone
+from rm.model.reward_model import RewardModel, RewardModelConfig, default_pooling, load_backbone
 from rm.model.sources import TINY, find_source
 from rm.rubric import Rubric
 
@@ -131,7 +133,7 @@ def _go_on_from(recipe: Recipe, device: torch.device) -> LoadedModel:
         attn_implementation=recipe.attn_implementation,
         dropout=recipe.dropout,
     )
-    heads = old.model.head_states()
+    heads = head_states(old.model)
     config = _config(recipe, old.model.config.backbone, old.model.config.pooling)
     config.use_total_head = old.model.config.use_total_head
     keep_adapter = old.peft is not None and recipe.lora_rank > 0

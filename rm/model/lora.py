@@ -16,6 +16,7 @@ from peft import (
     get_peft_model_state_dict,
     set_peft_model_state_dict,
 )
+from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from transformers import BitsAndBytesConfig
 from transformers.pytorch_utils import Conv1D
@@ -24,6 +25,7 @@ from rm.errors import ConfigError, MissingExtra
 from rm.model.reward_model import RewardModel
 
 ALL_LINEAR = "all-linear"
+TOTAL = "total"
 _SET_HERE = {"r", "lora_alpha", "lora_dropout", "target_modules", "modules_to_save", "task_type", "peft_type"}
 
 
@@ -94,7 +96,7 @@ def make_lora_config(
         lora_dropout=dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         modules_to_save=head_names(model),
-        **options,
+        **{"fan_in_fan_out": _stores_transposed(model.model), **options},
     )
 
 
@@ -147,6 +149,17 @@ def unwrap(model: nn.Module) -> RewardModel:
     return inner
 
 
+def head_states(model: RewardModel) -> dict[str, dict[str, Tensor]]:
+    """A copy of each head's weights by dimension name, and the total's under `total`.
+
+    Under an adapter the trained copy of a head is meant, not the one it replaces.
+    """
+    heads: dict[str, nn.Module] = dict(zip(model.rubric.dimension_names, model.dimension_heads, strict=True))
+    if model.total_head is not None:
+        heads[TOTAL] = model.total_head
+    return {name: _plain_state(head) for name, head in heads.items()}
+
+
 def head_names(model: RewardModel) -> list[str]:
     """Module names of the heads, in the official order."""
     names = [f"dimension_heads.{index}" for index in range(len(model.dimension_heads))]
@@ -156,6 +169,16 @@ def head_names(model: RewardModel) -> list[str]:
 def linear_names(backbone: nn.Module) -> list[str]:
     """Last names of the backbone's linear modules, e.g. q_proj, sorted."""
     return sorted({path.rsplit(".", 1)[-1] for path in _linear_paths(backbone)})
+
+
+def _plain_state(head: nn.Module) -> dict[str, Tensor]:
+    trained = head.modules_to_save[head.active_adapters[0]] if isinstance(head, ModulesToSaveWrapper) else head
+    return {name: value.detach().clone() for name, value in trained.state_dict().items()}
+
+
+def _stores_transposed(backbone: nn.Module) -> bool:
+    """Whether linear weights are (in, out), as GPT-2's are; peft would find out too, with a warning a layer."""
+    return any(isinstance(module, Conv1D) for module in backbone.modules())
 
 
 def _linear_paths(backbone: nn.Module) -> list[str]:

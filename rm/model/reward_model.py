@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import (
@@ -31,7 +30,6 @@ from rm.model.pooling import POOLING, to_right_padding
 from rm.rubric import Rubric
 from rm.text import TEMPLATE_VERSION
 
-TOTAL = "total"
 DROPOUTS = (
     *("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "activation_dropout", "dropout"),
     *("embd_pdrop", "embedding_dropout", "hidden_dropout", "hidden_dropout_prob", "mlp_dropout", "resid_pdrop"),
@@ -132,13 +130,18 @@ class RewardModelConfig(PreTrainedConfig):
         return flat
 
 
-def default_pooling(backbone: PreTrainedConfig) -> str:
-    """`last` for decoders, `mean` for encoders. Raises: ConfigError for encoder-decoders."""
+def check_architecture(backbone: PreTrainedConfig) -> None:
+    """Raises: ConfigError for an encoder-decoder, which has no one sequence of states to pool."""
     if backbone.is_encoder_decoder:
         raise ConfigError(
             f"model.backbone: {backbone.model_type} is an encoder-decoder; "
             "use a decoder (Qwen, Llama, Mistral, ...) or an encoder (BERT, DeBERTa, ModernBERT, ...)."
         )
+
+
+def default_pooling(backbone: PreTrainedConfig) -> str:
+    """`last` for decoders, `mean` for encoders. Raises: ConfigError for encoder-decoders."""
+    check_architecture(backbone)
     name = backbone.model_type
     masked = name in MODEL_FOR_MASKED_LM_MAPPING_NAMES
     causal = name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -202,16 +205,6 @@ class RewardModel(PreTrainedModel):
         if kwargs.get("is_main_process", True):
             write_flat_config(self.config, Path(save_directory))
 
-    def head_states(self) -> dict[str, dict[str, Tensor]]:
-        """A copy of each head's weights by dimension name, and the total's under `total`.
-
-        Under an adapter the trained copy of a head is meant, not the one it replaces.
-        """
-        heads: dict[str, nn.Module] = dict(zip(self.rubric.dimension_names, self.dimension_heads, strict=True))
-        if self.total_head is not None:
-            heads[TOTAL] = self.total_head
-        return {name: _plain_state(head) for name, head in heads.items()}
-
     @property
     def is_gradient_checkpointing(self) -> bool:
         """Whether any layer recomputes; peft asks by this name, which transformers has deprecated."""
@@ -252,11 +245,6 @@ class RewardModel(PreTrainedModel):
             return combine_heads(dimension_logits, total_logit, weights)
 
 
-def _plain_state(head: nn.Module) -> dict[str, Tensor]:
-    trained = head.modules_to_save[head.active_adapters[0]] if isinstance(head, ModulesToSaveWrapper) else head
-    return {name: value.detach().clone() for name, value in trained.state_dict().items()}
-
-
 def backbone_from_config(config: PreTrainedConfig) -> PreTrainedModel:
     """An uninitialised backbone of that configuration."""
     return AutoModel.from_config(copy.deepcopy(config), **_no_pooler(config))
@@ -271,9 +259,10 @@ def load_backbone(path: str, dropout: float | None = None, **kwargs: Any) -> Pre
         kwargs: for `from_pretrained`.
 
     Raises:
-        ConfigError: the checkpoint lacks weights of the backbone, or they have other shapes.
+        ConfigError: an encoder-decoder, or a checkpoint that lacks weights of the backbone or has other shapes.
     """
     config = AutoConfig.from_pretrained(path, **{k: kwargs[k] for k in ("revision", "subfolder") if k in kwargs})
+    check_architecture(config)
     set_dropout(config, dropout)
     with quiet_loading():
         model, info = AutoModel.from_pretrained(

@@ -26,7 +26,9 @@ from rm.lab.traces import evaluate, numbers_in, parse_trace, trace_text
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 PROBLEM = "Olivia has $112 and Nigel has $139. They buy 6 tickets for $28 each. How much money is left?"
-MARKED = "They have 112+139=$<<112+139=251>>251\nThe tickets cost 6*28=$<<6*28=168>>168\nThey have 251-168=$<<251-168=83>>83 left."
+MARKED = """They have 112+139=$<<112+139=251>>251
+The tickets cost 6*28=$<<6*28=168>>168
+They have 251-168=$<<251-168=83>>83 left."""
 TICKETS = Solved(PROBLEM, parse_trace(MARKED), "gsm8k")
 
 

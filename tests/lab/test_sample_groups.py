@@ -1,4 +1,4 @@
-"""The shipped sample groups: reproducible, valid in the official schema, and graded by the rule that is written down."""
+"""The shipped sample groups: reproducible, valid in the official schema, graded by the rule that is written down."""
 
 import json
 from pathlib import Path
