@@ -4,7 +4,7 @@
 
 Validation touches no file and no network. Unknown keys, wrong types and values out of range are collected
 and raised together as one `ConfigError`, each with its dotted key. PyYAML follows YAML 1.1, in which `1e-4`
-is a string; the loader here reads numbers as YAML 1.2 does, and refuses a key that is written twice.
+is a string; the loader here reads floats as YAML 1.2 does, and refuses a key that is written twice.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ ConfigT = TypeVar("ConfigT")
 class _Loader(yaml.SafeLoader):
     """YAML 1.2 floats, and no key twice."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: Bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key_node, _ in node.value:
             key = str(key_node.value)
@@ -257,7 +257,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(text: str, source: str) -> Any:
-    """Parse YAML (1.2 numbers, unique keys). Raises: ConfigError naming `source` and the line."""
+    """Parse YAML (floats of YAML 1.2, unique keys). Raises: ConfigError naming `source` and the line."""
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -386,14 +386,21 @@ def _explain(cls: type, error: ValidationError, source: str) -> list[str]:
                 break
         key = ".".join(parts)
         if item["type"] == "unexpected_keyword_argument":
-            near = difflib.get_close_matches(key, [*known, *sections], n=1)
-            hint = f" Did you mean {near[0]}?" if near else f" Known here: {_siblings(key, known)}."
-            problems[key] = f"{source}: unknown key {key}.{hint}"
+            near = _near(key, [*known, *sections])
+            hint = f"Did you mean {near}?" if near else f"Known here: {_siblings(key, known)}."
+            problems[key] = f"{source}: unknown key {key}. {hint}"
         elif key in problems:
             problems[key] = f"{problems[key].rstrip('.')}; or: {item['msg']}."
         else:
             problems[key] = f"{source}: {key} = {item['input']!r}: {item['msg']}."
     return list(problems.values())
+
+
+def _near(key: str, names: Sequence[str]) -> str:
+    """The name that was probably meant: spelt nearly so, or the same in another section; empty for none."""
+    leaf = key.rsplit(".", 1)[-1]
+    close = difflib.get_close_matches(key, names, n=1, cutoff=0.8)
+    return next(iter([*close, *(name for name in names if name.endswith(f".{leaf}"))]), "")
 
 
 def _siblings(key: str, known: Mapping[str, str]) -> str:

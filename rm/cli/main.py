@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TraceLiftError as error:
         return _failed(error, debug, error.exit_code, str(error))
     except KeyboardInterrupt as error:
-        return _failed(error, debug, 130, "Interrupted.")
+        return _failed(error, debug, 130, f"Interrupted. {error}".rstrip())
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

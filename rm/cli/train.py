@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,12 @@ def _train(args: argparse.Namespace) -> int:
         report = check_training(config)
         print(json.dumps(dataclasses.asdict(report), indent=2) if args.json else _check_page(report))
         return 0
-    result = train(config, resume=args.resume, force=args.force)
-    print(json.dumps(_plain(result), indent=2) if args.json else _result_page(result))
+    try:
+        result = train(config, resume=args.resume, force=args.force)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("The run goes on from its last checkpoint with --resume.") from None
+    if os.environ.get("RANK", "0") == "0":  # one of the processes that `torchrun` started speaks for all
+        print(json.dumps(_plain(result), indent=2) if args.json else _result_page(result))
     return 0
 
 

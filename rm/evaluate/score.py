@@ -30,12 +30,13 @@ def rows_of(group: Group, rubric: Rubric) -> list[Row]:
 
 
 def row_of(fields: Mapping[str, Any], rubric: Rubric) -> Row:
-    """The row of a score row (INTERFACES): `task_name` defaults to the rubric's name."""
+    """The row of a score row: `task_name` defaults to the rubric's name, and is the type where nothing else is."""
+    task_name = fields.get("task_name") or rubric.name
     return Row(
         problem=fields["problem"],
         reasoning=fields["reasoning"],
-        task_name=fields.get("task_name") or rubric.name,
-        task_type=task_type_of({**fields, "source": fields.get("source") or fields.get("task_name")}),
+        task_name=task_name,
+        task_type=task_type_of({**fields, "source": fields.get("source") or task_name}),
         tests=tests_of(fields),
     )
 

@@ -19,7 +19,8 @@ from rm.errors import DataError, Problem
 from rm.lab.drills import drill
 from rm.lab.flaws import FLAWS, Flaw, slipped
 from rm.lab.stories import story
-from rm.lab.traces import NUMBER, Line, evaluate, number_value, numbers_in, parse_trace, recompute
+from rm.lab.traces import NUMBER, Line, evaluate, number_value, numbers_in, parse_trace, recompute, trace_text
+from rm.text.render import Row, render
 
 KINDS = ("sound", *FLAWS)
 """Classes of a line (and of a trace): sound, or the kind of flaw that becomes visible there."""
@@ -34,7 +35,7 @@ _UNITS = frozenset(Fraction(n) for n in (0, 1, 2, 7, 10, 12, 24, 30, 52, 60, 100
 
 @dataclass(frozen=True)
 class Document:
-    """One training text: `before`, then each line and a newline, then `after`.
+    """One training text: `before`, then each line and a newline, then `after`. Traces are in the template of `rm.text`.
 
     Attributes:
         kinds: a line, an index into `KINDS`: what becomes visible in that line.
@@ -82,14 +83,6 @@ def read_gsm8k(path: Path) -> tuple[Solved, ...]:
     if problems:
         raise DataError(problems)
     return tuple(found)
-
-
-def render_problem(problem: str) -> str:
-    """Everything before the trace, in the official template (checked against `rm.text` by a test)."""
-    return f"<task>math</task>\n<type>math</type>\n<problem>\n{problem.strip()}\n</problem>\n<reasoning>\n"
-
-
-AFTER = "</reasoning>" + END
 
 
 @dataclass(frozen=True)
@@ -153,9 +146,10 @@ def trace_document(solved: Solved, flaw: Flaw | None) -> Document:
     kinds = [0] * len(lines)
     if flaw is not None:
         kinds[flaw.visible] = KINDS.index(flaw.kind)
-    before = render_problem(solved.problem)
+    trace = trace_text(lines)
+    before, _, after = render(Row(solved.problem, trace, "math", "math")).rpartition(trace + "\n")
     numbers = number_classes(lines, numbers_in(solved.problem), len(before))
-    return Document(before, tuple(map(str, lines)), AFTER, tuple(kinds), numbers, True, solved.source)
+    return Document(before, tuple(map(str, lines)), after + END, tuple(kinds), numbers, True, solved.source)
 
 
 def number_classes(lines: Sequence[Line], given: frozenset[Fraction], start: int) -> tuple[tuple[int, int], ...]:

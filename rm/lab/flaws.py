@@ -114,7 +114,7 @@ def misread_quantity(lines: Sequence[Line], given: Numbers, rng: random.Random) 
             return None
         new = number_value(candidate)
     changed = line.with_number(index, format_number(new, like=line.numbers[index]))
-    expression = _replace_operand(calculation.expression, old, new)
+    expression = substitute(calculation.expression, {old: new})
     return _with_result("misread_quantity", lines, step, changed, calculation, expression)
 
 
@@ -214,10 +214,6 @@ def _operand_sites(line: Line, calculation: Calculation) -> list[int]:
         for i, value in enumerate(before)
         if value not in COMMON and operands.count(value) == 1 and before.count(value) == 1
     ]
-
-
-def _replace_operand(expression: str, old: Fraction, new: Fraction) -> str:
-    return substitute(expression, {old: new})
 
 
 def _with_result(

@@ -15,6 +15,7 @@ depends on seed, data and library versions alone; with `--minutes` also on the m
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
 import os
@@ -25,7 +26,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import tokenizers
 import torch
@@ -35,9 +35,9 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from rm.errors import ConfigError, TraceLiftError
 from rm.lab.corpus import Corpus, Solved, drill_page, read_gsm8k
-from rm.lab.start import initialise
+from rm.lab.start import ROPE_THETA, initialise
 from rm.lab.step_check import Checks, StepChecked, evaluate, loss_parts
-from rm.lab.tokens import Encoded, batches, encode_all, train_tokenizer
+from rm.lab.tokens import Encoded, TokenBatch, batches, encode_all, train_tokenizer
 
 HELD_OUT = 200
 WATCHED_STORIES, WATCHED_DRILLS = 100, 20
@@ -118,12 +118,11 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> StepCheck
         num_attention_heads=recipe.heads,
         num_key_value_heads=recipe.key_value_heads,
         max_position_embeddings=4096,
-        rope_theta=10000.0,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        attn_implementation="sdpa",
     )
     model = Qwen2ForCausalLM(config)
     initialise(model, recipe.seed)
@@ -242,7 +241,7 @@ class Run:
             total=total, initial=progress.step if recipe.steps else round(before), unit="step" if recipe.steps else "s"
         ) as bar:
             while progress.share(recipe) < 1:
-                (after, batch) = next(stream)
+                after, batch = next(stream)
                 row = self._step(batch)
                 progress.step += 1
                 progress.chunk, progress.batch = after
@@ -261,7 +260,7 @@ class Run:
                     saved = time.monotonic()
         self.save()
 
-    def _step(self, batch: Any) -> dict[str, float]:
+    def _step(self, batch: TokenBatch) -> dict[str, float]:
         rate = learning_rate(self.recipe, self.progress.share(self.recipe))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -290,14 +289,20 @@ class Run:
         ready = self.out.with_name(self.out.name + ".new")
         shutil.rmtree(ready, ignore_errors=True)
         self.tokenizer.save_pretrained(ready)
-        self.model.language_model.to(torch.bfloat16).save_pretrained(ready)
-        self.model.language_model.float()
+        self._half_precision().save_pretrained(ready)
         (ready / "recipe.json").write_text(json.dumps(self.summary(), indent=1) + "\n", encoding="utf-8")
         old = self.out.with_name(self.out.name + ".old")
         if self.out.exists():
             os.replace(self.out, old)
         os.replace(ready, self.out)
         shutil.rmtree(old, ignore_errors=True)
+
+    def _half_precision(self) -> Qwen2ForCausalLM:
+        """A bfloat16 copy of the language model; the heads stay behind."""
+        copied = copy.deepcopy(self.model.language_model)
+        for parameter in copied.parameters():
+            parameter.data = parameter.data.to(torch.bfloat16)
+        return copied
 
     def summary(self) -> dict[str, object]:
         """What `recipe.json` says: enough to judge the base and to make it again."""

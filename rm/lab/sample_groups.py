@@ -16,7 +16,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from rm.groups.similarity import DEFAULT_THRESHOLD, SHINGLE
 from rm.lab.flaws import FLAWS, Flaw
 from rm.lab.stories import Story, stories
 from rm.lab.traces import Line, dependencies, trace_text
@@ -30,7 +32,7 @@ DIMENSIONS = (
 )
 TRAIN_GROUPS, DEV_GROUPS = 320, 80
 MAX_SIMILARITY = 0.5
-"""Jaccard similarity of word 3-grams up to which two problems may be in the two files."""
+"""Jaccard similarity of word 3-grams up to which two problems may both be drawn."""
 _SECOND_POSITIVE = 0.35
 _SOUND = (4, 4, 4, 4, 4)
 # Levels (in the order of DIMENSIONS) of a flaw that spoils nothing else.
@@ -153,12 +155,25 @@ def _negative(story: Story, flaw: Flaw) -> dict[str, object]:
 
 
 def sample(seed: int) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    """(training groups, dev groups); no two problems are alike by more than `MAX_SIMILARITY`."""
+    """(training groups, dev groups); no dev problem is a near-duplicate of a training problem (`rm.groups`)."""
     rng = random.Random(seed)
     fresh = _unlike(rng)
     train = [_named(next(fresh), f"lab_train_{number:04d}") for number in range(TRAIN_GROUPS)]
-    dev = [_named(next(fresh), f"lab_dev_{number:04d}") for number in range(DEV_GROUPS)]
+    learnt = [problem_shingles(str(row["problem"])) for row in train]
+    other = (row for row in fresh if _closest(str(row["problem"]), learnt) < DEFAULT_THRESHOLD)
+    dev = [_named(next(other), f"lab_dev_{number:04d}") for number in range(DEV_GROUPS)]
     return train, dev
+
+
+def problem_shingles(problem: str) -> frozenset[str]:
+    """Character n-grams of a normalised problem, those that `rm.groups.similarity` compares."""
+    text = " ".join(problem.casefold().split())
+    return frozenset(text[i : i + SHINGLE] for i in range(max(1, len(text) - SHINGLE + 1)))
+
+
+def _closest(problem: str, others: Sequence[frozenset[str]]) -> float:
+    own = problem_shingles(problem)
+    return max(similarity(own, other) for other in others)
 
 
 def _named(row: dict[str, object], problem_id: str) -> dict[str, object]:
@@ -184,7 +199,7 @@ def word_grams(text: str) -> frozenset[tuple[str, ...]]:
     return frozenset(zip(words, words[1:], words[2:], strict=False))
 
 
-def similarity(first: frozenset[tuple[str, ...]], second: frozenset[tuple[str, ...]]) -> float:
+def similarity(first: frozenset[Any], second: frozenset[Any]) -> float:
     """Jaccard similarity, in [0, 1]."""
     return len(first & second) / max(1, len(first | second))
 

@@ -19,7 +19,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 from transformers import Qwen2ForCausalLM
+from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
 
+ROPE_THETA = 10000.0
+"""Base of the RoPE frequencies that the starting biases are made for."""
 LOOK_BACK = (1, 2)
 """Distances, in tokens, of the heads that share the first key."""
 LOOK_BACK_LAYERS = 2
@@ -31,7 +34,7 @@ _SHY = 2.2
 
 @torch.no_grad()
 def initialise(model: Qwen2ForCausalLM, seed: int) -> None:
-    """Sets all weights in place; the same for a seed. Needs two or more key-value heads for both kinds of heads."""
+    """Sets all weights in place; the same for a seed. Both kinds of heads need two key-value heads or more."""
     generator = torch.Generator().manual_seed(seed)
     width = model.config.hidden_size**-0.5
     nn.init.normal_(model.model.embed_tokens.weight, std=width, generator=generator)
@@ -41,18 +44,19 @@ def initialise(model: Qwen2ForCausalLM, seed: int) -> None:
             nn.init.normal_(matrix.weight, std=width, generator=generator)
         nn.init.normal_(attention.o_proj.weight, std=0.02, generator=generator)
         nn.init.normal_(mlp.down_proj.weight, std=0.01, generator=generator)
-        _recognise(attention, model.config.num_key_value_heads)
+        _recognise(attention)
         if number < LOOK_BACK_LAYERS:
-            _look_back(attention, model.config.rope_parameters["rope_theta"])
+            _look_back(attention)
 
 
-def _recognise(attention: nn.Module, keys: int) -> None:
+def _recognise(attention: Qwen2Attention) -> None:
     """Queries of every key but the first become that key (of the only one, if there is one).
 
     They compare by the slowly turning pairs, so that distance matters little; biases in the fast ones keep a token
     from finding itself.
     """
     size = attention.head_dim
+    keys = attention.k_proj.out_features // size
     fast = torch.arange(min(_TURNING_PAIRS, size // 2))
     shared = attention.q_proj.out_features // (size * keys)
     for key in range(min(1, keys - 1), keys):
@@ -65,12 +69,12 @@ def _recognise(attention: nn.Module, keys: int) -> None:
             attention.q_proj.bias[head * size + fast] = -_SHY
 
 
-def _look_back(attention: nn.Module, theta: float) -> None:
+def _look_back(attention: Qwen2Attention) -> None:
     """Biases of the first key and its queries: q = R(-distance) k in each RoPE pair (i, i + head_dim / 2)."""
     size = attention.head_dim
     half = size // 2
     pairs = torch.arange(min(_TURNING_PAIRS, half))
-    angles = theta ** (-pairs / half)
+    angles = ROPE_THETA ** (-pairs / half)
     attention.k_proj.weight[:size] *= 0.3
     attention.k_proj.bias[pairs] = _PEAK
     for head, distance in enumerate(LOOK_BACK):

@@ -43,7 +43,7 @@ def write_card(directory: Path, config: RewardModelConfig, export: Mapping[str, 
 def _front_matter(config: RewardModelConfig, export: Mapping[str, Any]) -> str:
     base = str(export.get("base") or "")
     lines = ["---", "library_name: tracelift-rm", "tags: [reward-model, reasoning, tracelift]"]
-    if base and not base.startswith("/"):
+    if "/" in base and not Path(base).is_absolute():  # a hub name
         lines.append(f"base_model: {base}")
     return "\n".join([*lines, "---\n"])
 
@@ -64,6 +64,7 @@ def _rubric_table(rubric: Rubric) -> str:
 
 
 def _facts(config: RewardModelConfig, export: Mapping[str, Any]) -> str:
+    base = Path(str(export.get("base") or ""))
     facts = {
         "backbone": config.backbone.model_type,
         "pooling": config.pooling,
@@ -72,6 +73,8 @@ def _facts(config: RewardModelConfig, export: Mapping[str, Any]) -> str:
         "tests shown": "yes" if config.include_tests else "no",
         "longest text": f"{config.text_max_length} tokens",
         **export,
+        # Where a directory lies on this machine helps nobody else.
+        **({"base": f"{base.name} (a directory)"} if base.is_absolute() else {}),
     }
     return "\n".join(
         ["## Facts\n", "| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items()), ""]

@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import (
-    AutoConfig,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
@@ -34,13 +32,18 @@ from rm.model.reward_model import (
     RM_KEYS,
     RewardModel,
     RewardModelConfig,
-    check_all_loaded,
     default_pooling,
-    load_backbone,
-    quiet_loading,
-    set_dropout,
 )
 from rm.model.sources import Source, find_source
+from rm.model.weights import (
+    Shapes,
+    check_all_loaded,
+    load_backbone,
+    quiet_loading,
+    read_backbone_config,
+    set_dropout,
+    weight_shapes,
+)
 from rm.rubric import Rubric
 
 CONFIG = "config.json"
@@ -164,7 +167,7 @@ class _How:
     @property
     def kwargs(self) -> dict[str, Any]:
         extra = {"attn_implementation": self.attn_implementation} if self.attn_implementation else {}
-        return {"dtype": self.dtype, "trust_remote_code": False, "use_safetensors": True, **extra}
+        return {"dtype": self.dtype, **extra}
 
 
 @dataclass(frozen=True)
@@ -188,21 +191,27 @@ def _files_of(source: Source) -> _Files:
 
 def _load_merged(source: Source, files: _Files, rubric: Rubric | None, how: _How) -> LoadedModel:
     notes: list[str] = []
-    stated = _stated_rubric(files, source)
-    if stated is None:
-        shapes = _weight_shapes(source, "model")
-        if not any("dimension_heads" in name for name in shapes):
-            raise ConfigError(
-                f"{source}: a plain {files.config.get('model_type', 'model')} without reward heads. "
-                "Train it first: tracelift-rm train --model.backbone PATH"
-            )
-        stated = _rubric_by_task(rubric, _num_dimensions(shapes), notes)
+    shapes = weight_shapes(source)
+    if not _num_dimensions(shapes):
+        raise ConfigError(
+            f"{source}: a plain {files.config.get('model_type', 'model')} without reward heads. "
+            "Train it first: tracelift-rm train --model.backbone PATH"
+        )
+    stated = _stated_rubric(files, source) or _rubric_by_task(rubric, _num_dimensions(shapes), notes)
     config = _model_config(_backbone_config(source, how.dropout), files.config, _checked(stated, rubric, source))
+    _check_heads(shapes, stated, config.use_total_head, source)
     with quiet_loading():
         model, info = RewardModel.from_pretrained(
-            source.path, config=config, output_loading_info=True, **source.hub_kwargs, **how.kwargs
+            source.path,
+            config=config,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported, and refused below
+            trust_remote_code=False,
+            use_safetensors=True,
+            **source.hub_kwargs,
+            **how.kwargs,
         )
-    check_all_loaded(str(source), info)
+    check_all_loaded(source, info)
     return LoadedModel(model.to(how.device).eval(), load_tokenizer(source), None, tuple(notes), _stored_dtype(files))
 
 
@@ -220,7 +229,9 @@ def _load_adapter(
     base_files = _Files(*(base_source.read_json(name) for name in (CONFIG, ADAPTER_CONFIG, METADATA)))
     if base_files.adapter:
         raise ConfigError(f"{base_source}: is itself an adapter. Export it with --merge, then use it as a base.")
-    shapes = _weight_shapes(source, "adapter_model")
+    shapes = weight_shapes(source, "adapter_model")
+    if not _num_dimensions(shapes):
+        raise ConfigError(f"{source}: the adapter holds no reward heads (modules_to_save); it is not a reward model.")
     stated = _stated_rubric(files, source) or _stated_rubric(base_files, base_source)
     if stated is None:
         stated = _rubric_by_task(rubric, _num_dimensions(shapes), notes)
@@ -230,16 +241,9 @@ def _load_adapter(
     config = _model_config(
         _backbone_config(base_source, how.dropout), settings, _checked(stated, rubric, source), quantization=kind
     )
-    backbone = load_backbone(
-        base_source.path,
-        dropout=how.dropout,
-        **base_source.hub_kwargs,
-        **how.kwargs,
-        **_quantized(kind, how),
-    )
-    model = RewardModel(config, backbone)
-    wrapped = load_lora(model, Path(source.local_directory()), trainable=trainable)
-    _check_adapter_loaded(wrapped, shapes, source)
+    _check_heads(shapes, stated, config.use_total_head, source)
+    model = RewardModel(config, load_backbone(base_source, dropout=how.dropout, **how.kwargs, **_quantized(kind, how)))
+    wrapped = load_lora(model, Path(source.local_directory()), shapes, trainable=trainable)
     if kind == "none":
         wrapped = wrapped.to(how.device)
     else:
@@ -271,7 +275,9 @@ def _base_of(source: Source, files: _Files, base: str | None) -> Source:
         if (beside / CONFIG).is_file():
             return Source(str(beside), "", True)
     found = find_source(
-        named, "base" if base is not None else "the adapter's base", revision=files.adapter.get("revision")
+        named,
+        "--base" if base is not None else "the adapter's base (say where it lies with --base PATH)",
+        revision=files.adapter.get("revision"),
     )
     if found.is_local and not (Path(found.path) / CONFIG).is_file():
         raise ConfigError(f"{source}: its base {named} has no config.json. Say where the base lies with --base PATH.")
@@ -288,7 +294,7 @@ def _stated_rubric(files: _Files, source: Source) -> Rubric | None:
             continue
         weights = facts.get("rm_dimension_weights") or facts.get("dimension_weights") or [1 / len(names)] * len(names)
         if isinstance(weights, Mapping):
-            weights = [weights[name] for name in names]
+            weights = [weights[name] for name in names if name in weights]
         if len(weights) != len(names):
             raise ConfigError(
                 f"{source}: rm_dimension_weights has {len(weights)} entries for {len(names)} rm_dimension_names."
@@ -351,7 +357,7 @@ def _model_config(
 
 
 def _backbone_config(source: Source, dropout: float | None) -> PreTrainedConfig:
-    config = AutoConfig.from_pretrained(source.path, trust_remote_code=False, **source.hub_kwargs)
+    config = read_backbone_config(source)
     for key in RM_KEYS:
         if hasattr(config, key):
             delattr(config, key)
@@ -377,35 +383,14 @@ def load_tokenizer(*sources: Source) -> PreTrainedTokenizerBase:
     raise ConfigError(f"{sources[0]}: no tokenizer_config.json. Copy the tokenizer's files beside the weights.")
 
 
-def _weight_shapes(source: Source, stem: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the weights, read from the safetensors header."""
-    directory = Path(source.local_directory())
-    index = directory / f"{stem}.safetensors.index.json"
-    if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    else:
-        names = [f"{stem}.safetensors"]
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name in names:
-        file = directory / name
-        if not file.is_file():
-            raise ConfigError(f"{source}: no {name}. Weights are read from safetensors only; convert them first.")
-        try:
-            with safe_open(file, framework="pt") as weights:
-                shapes.update({key: tuple(weights.get_slice(key).get_shape()) for key in weights.keys()})  # noqa: SIM118
-        except SafetensorError as error:
-            raise ConfigError(f"{file}: not a whole safetensors file ({error}). Copy or export it again.") from None
-    return shapes
-
-
-def _num_dimensions(shapes: Mapping[str, tuple[int, ...]]) -> int:
+def _num_dimensions(shapes: Shapes) -> int:
     return sum("dimension_heads." in name and name.endswith(".weight") for name in shapes)
 
 
-def _check_adapter_loaded(model: PeftModel, shapes: Mapping[str, tuple[int, ...]], source: Source) -> None:
-    """A head that the adapter does not hold would score at random: refuse."""
-    if not any("dimension_heads." in name for name in shapes):
-        raise ConfigError(f"{source}: the adapter holds no reward heads (modules_to_save); it is not a reward model.")
-    expected = len(unwrap(model).dimension_heads)
-    if _num_dimensions(shapes) != expected:
-        raise ConfigError(f"{source}: the adapter holds {_num_dimensions(shapes)} heads, its rubric names {expected}.")
+def _check_heads(shapes: Shapes, rubric: Rubric, use_total_head: bool, source: Source) -> None:
+    """As many heads as the rubric has dimensions, and the total's: one that is not there would score at random."""
+    found, expected = _num_dimensions(shapes), len(rubric.dimensions)
+    if found != expected:
+        raise ConfigError(f"{source}: the weights hold {found} dimension heads, its rubric names {expected}.")
+    if use_total_head and not any("total_head." in name for name in shapes):
+        raise ConfigError(f"{source}: the weights lack total_head, which its configuration asks for.")

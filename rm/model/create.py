@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from rm.errors import ConfigError
 from rm.model.checkpoint import LoadedModel, load_reward_model, load_tokenizer
@@ -27,8 +27,9 @@ from rm.model.lora import (
     renewed,
 )
 from rm.model.precision import resolve_dtype
-from rm.model.reward_model import RewardModel, RewardModelConfig, default_pooling, load_backbone
+from rm.model.reward_model import RewardModel, RewardModelConfig, default_pooling
 from rm.model.sources import TINY, find_source
+from rm.model.weights import load_backbone
 from rm.rubric import Rubric
 
 
@@ -76,9 +77,7 @@ def create_model(recipe: Recipe, device: torch.device, seed: int) -> LoadedModel
         torch.manual_seed(seed)
         built = _go_on_from(recipe, device) if recipe.init_from else _start_fresh(recipe, device)
     if recipe.gradient_checkpointing:
-        if not built.model.model.supports_gradient_checkpointing:
-            raise ConfigError("model.gradient_checkpointing: this backbone does not offer it.")
-        built.model.model.gradient_checkpointing_enable({"use_reentrant": False})
+        _recompute_activations(built.model.model)
     return built
 
 
@@ -103,12 +102,9 @@ def _start_fresh(recipe: Recipe, device: torch.device) -> LoadedModel:
     if source.is_local and not (Path(source.path) / "config.json").is_file():
         raise ConfigError(f"model.backbone: {source} has no config.json; expected a model directory.")
     backbone = load_backbone(
-        source.path,
+        source,
         dropout=recipe.dropout,
         dtype=dtype,
-        trust_remote_code=False,
-        use_safetensors=True,
-        **source.hub_kwargs,
         **extra,
     )
     tokenizer = load_tokenizer(source)
@@ -156,6 +152,14 @@ def _go_on_from(recipe: Recipe, device: torch.device) -> LoadedModel:
     load_lora_state(wrapped, low_rank)
     going_on = f"The adapter of {recipe.init_from} is trained on, with its own lora.* settings (rank {settings.r})."
     return LoadedModel(model, old.tokenizer, wrapped, (*notes, going_on))
+
+
+def _recompute_activations(backbone: PreTrainedModel) -> None:
+    if not backbone.supports_gradient_checkpointing:
+        raise ConfigError("model.gradient_checkpointing: this backbone does not offer it.")
+    # transformers renames the method on its way to version 6; the old name warns where the new one is there.
+    enable = getattr(backbone, "activation_checkpointing_enable", None) or backbone.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def _keep_heads(model: RewardModel, heads: Mapping[str, Mapping[str, Tensor]], old: Rubric) -> str:

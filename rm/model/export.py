@@ -81,7 +81,7 @@ def export_model(
 
     Raises:
         ConfigError: `out` exists, or the form cannot be had.
-        RunError: the scores do not agree; nothing is left behind.
+        RunError: the scores do not agree, or are not finite; nothing is left behind.
     """
     check_target(out, force)
     path = model_directory(path)
@@ -93,7 +93,7 @@ def export_model(
     quantized = source.model.config.quantization != "none"
     probes = make_probes(source.rubric)
     rows = [row for group in probes for row in group]
-    before = _scores(source, rows)
+    before = _scores(source, rows, "The model")
     base_name = str(source.peft.peft_config["default"].base_model_name_or_path) if source.peft is not None else ""
     stored = _storage(dtype, source, merge)
     with replace_directory(out, force) as staging:
@@ -108,7 +108,7 @@ def export_model(
         gc.collect()
         written = load_reward_model(staging, base=base if not merge else None, dtype="float32", device=device)
         exact = not (merge and (quantized or stored != torch.float32))
-        report = _compare(before, _scores(written, rows), probes, str(out), merge, stored, exact)
+        report = _compare(before, _scores(written, rows, "The export"), probes, str(out), merge, stored, exact)
         _judge(report, tolerance)
         facts = {
             "form": report.form,
@@ -146,8 +146,8 @@ def _storage(dtype: str, source: LoadedModel, merge: bool) -> torch.dtype:
     return STORAGE.get(source.stored_dtype, torch.float32)
 
 
-def _scores(loaded: LoadedModel, rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and logits; NaN where a probe does not fit."""
+def _scores(loaded: LoadedModel, rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and logits; NaN where a probe does not fit. Raises: RunError where `name` gives NaN for one that does."""
     config = loaded.model.config
     encoder = Encoder(loaded.tokenizer, config.text_max_length, config.include_tests)
     encoded = encoder.encode(rows)
@@ -161,6 +161,9 @@ def _scores(loaded: LoadedModel, rows: Sequence[Row]) -> tuple[np.ndarray, np.nd
         pad_id=encoder.pad_id,
         device=next(loaded.model.parameters()).device,
     )
+    failed = int(np.count_nonzero(~np.isfinite(found.score)))
+    if failed:
+        raise RunError(f"{name} scores NaN on {failed} of {len(fitting)} probe texts. Nothing was written.")
     scores, logits = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     scores[fitting], logits[fitting] = found.score, found.logit
     return scores, logits
@@ -197,8 +200,6 @@ def _compare(
 
 
 def _judge(report: ExportReport, tolerance: float) -> None:
-    if not np.isfinite(report.largest_difference):
-        raise RunError("The export scores NaN. Nothing was written.")
     if report.exact and report.largest_difference > EXACT:
         raise RunError(
             f"The export does not score as its source: the largest difference is {report.largest_difference:.2e}, "

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib.util
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,27 +92,55 @@ def make_lora_config(
         raise ConfigError(problems)
     if targets == ALL_LINEAR:
         targets = names
-    return LoraConfig(
-        r=rank,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
-        modules_to_save=head_names(model),
-        **{"fan_in_fan_out": _stores_transposed(model.model), **options},
-    )
+    with _peft_refusals_told():
+        return LoraConfig(
+            r=rank,
+            lora_alpha=alpha,
+            lora_dropout=dropout,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            modules_to_save=head_names(model),
+            **{"fan_in_fan_out": _stores_transposed(model.model), **options},
+        )
 
 
 def add_lora(model: RewardModel, config: LoraConfig) -> PeftModel:
-    """Wrap the model with fresh adapters; the adapters and a copy of each head are what trains."""
-    wrapped = get_peft_model(model, config)
+    """Wrap the model with fresh adapters; the adapters and a copy of each head are what trains.
+
+    Raises:
+        ConfigError: peft refuses the settings.
+    """
+    with _peft_refusals_told():
+        wrapped = get_peft_model(model, config)
     if not isinstance(wrapped, PeftModel):
         raise TypeError(f"peft gave a {type(wrapped).__name__}")
     return wrapped
 
 
-def load_lora(model: RewardModel, adapter: Path, trainable: bool = False) -> PeftModel:
-    """Attach a saved adapter. Its heads replace the model's."""
-    return PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+def load_lora(model: RewardModel, adapter: Path, stored: Collection[str], trainable: bool = False) -> PeftModel:
+    """Attach a saved adapter. Its heads replace the model's.
+
+    Args:
+        model: on the adapter's base, with the heads that the adapter holds.
+        adapter: its directory.
+        stored: names of the weights in it.
+        trainable: leave it trainable.
+
+    Raises:
+        ConfigError: the adapter belongs to another base, or lacks weights.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error, below
+            wrapped = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+    except (RuntimeError, ValueError) as error:  # weights of another shape, or modules that the base lacks
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise ConfigError(
+            f"{adapter}: the adapter does not fit its base: {reason} Say where the right base lies with --base PATH."
+        ) from error
+    missing = sorted(set(get_peft_model_state_dict(wrapped, save_embedding_layers=False)) - set(stored))
+    if missing:
+        raise ConfigError(f"{adapter}: the weights lack {', '.join(missing[:8])}. Copy or export the model again.")
+    return wrapped
 
 
 def lora_state(model: PeftModel) -> dict[str, Tensor]:
@@ -169,6 +199,15 @@ def head_names(model: RewardModel) -> list[str]:
 def linear_names(backbone: nn.Module) -> list[str]:
     """Last names of the backbone's linear modules, e.g. q_proj, sorted."""
     return sorted({path.rsplit(".", 1)[-1] for path in _linear_paths(backbone)})
+
+
+@contextmanager
+def _peft_refusals_told() -> Iterator[None]:
+    """peft checks values of its own options, and targets given as a pattern, only when it uses them."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"lora: peft refuses these settings: {error}") from error
 
 
 def _plain_state(head: nn.Module) -> dict[str, Tensor]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +21,6 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     MODEL_MAPPING,
 )
-from transformers.utils import logging as hf_logging
 
 from rm.errors import ConfigError
 from rm.model.heads import RewardOutput, combine_heads
@@ -30,10 +28,6 @@ from rm.model.pooling import POOLING, to_right_padding
 from rm.rubric import Rubric
 from rm.text import TEMPLATE_VERSION
 
-DROPOUTS = (
-    *("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "activation_dropout", "dropout"),
-    *("embd_pdrop", "embedding_dropout", "hidden_dropout", "hidden_dropout_prob", "mlp_dropout", "resid_pdrop"),
-)
 RM_KEYS = (
     "rm_dimension_names",
     "rm_dimension_weights",
@@ -239,6 +233,8 @@ class RewardModel(PreTrainedModel):
         """(N, H) pooled states -> scores, in float32 even under autocast."""
         with torch.autocast(pooled.device.type, enabled=False):
             pooled = self.dropout(pooled.float())
+            # Sharding engines may hold all weights in 16 bits, the heads too; everything after them is float32.
+            pooled = pooled.to(next(self.dimension_heads.parameters()).dtype)
             dimension_logits = torch.stack([head(pooled) for head in self.dimension_heads], dim=1)
             total_logit = self.total_head(pooled).squeeze(-1) if self.total_head is not None else None
             weights = torch.tensor(self.rubric.weights, dtype=torch.float32, device=pooled.device)
@@ -247,68 +243,11 @@ class RewardModel(PreTrainedModel):
 
 def backbone_from_config(config: PreTrainedConfig) -> PreTrainedModel:
     """An uninitialised backbone of that configuration."""
-    return AutoModel.from_config(copy.deepcopy(config), **_no_pooler(config))
+    return AutoModel.from_config(copy.deepcopy(config), **no_pooler(config))
 
 
-def load_backbone(path: str, dropout: float | None = None, **kwargs: Any) -> PreTrainedModel:
-    """Pretrained weights; a BERT-like pooler, which nothing here reads, is left out.
-
-    Args:
-        path: a directory or hub name.
-        dropout: every dropout of the backbone; None keeps what its configuration says.
-        kwargs: for `from_pretrained`.
-
-    Raises:
-        ConfigError: an encoder-decoder, or a checkpoint that lacks weights of the backbone or has other shapes.
-    """
-    config = AutoConfig.from_pretrained(path, **{k: kwargs[k] for k in ("revision", "subfolder") if k in kwargs})
-    check_architecture(config)
-    set_dropout(config, dropout)
-    with quiet_loading():
-        model, info = AutoModel.from_pretrained(
-            path, config=config, output_loading_info=True, **_no_pooler(config), **kwargs
-        )
-    check_all_loaded(path, info)
-    return model
-
-
-def set_dropout(config: PreTrainedConfig, dropout: float | None) -> None:
-    """Set every dropout that a backbone's configuration has, whatever its family calls it; None changes nothing."""
-    if dropout is not None:
-        for key in DROPOUTS:
-            if hasattr(config, key):
-                setattr(config, key, dropout)
-
-
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """No load report and no progress bar: what is missing is an error of ours, what is left over is expected."""
-    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        hf_logging.set_verbosity(verbosity)
-        if bars:
-            hf_logging.enable_progress_bar()
-
-
-def check_all_loaded(path: str, info: Mapping[str, Any]) -> None:
-    """A weight that was not in the checkpoint starts at random, and so would the scores: refuse."""
-    missing = sorted(info.get("missing_keys", ()))
-    shapes = sorted(str(item[0]) if isinstance(item, tuple) else str(item) for item in info.get("mismatched_keys", ()))
-    problems = [f"{path}: the weights lack {', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}."] * bool(
-        missing
-    )
-    problems += [f"{path}: these weights have other shapes than config.json says: {', '.join(shapes[:8])}."] * bool(
-        shapes
-    )
-    if problems:
-        raise ConfigError([f"{problem} Copy or export the model again." for problem in problems])
-
-
-def _no_pooler(config: PreTrainedConfig) -> dict[str, Any]:
+def no_pooler(config: PreTrainedConfig) -> dict[str, Any]:
+    """Arguments that leave a BERT-like pooler out, which nothing here reads."""
     model_class = MODEL_MAPPING.get(type(config), None)
     if model_class is None or isinstance(model_class, tuple):
         return {}

@@ -103,7 +103,10 @@ def find_source(name: str, what: str, revision: str | None = None) -> Source:
 
     Raises:
         ConfigError: neither a directory nor a possible hub name.
+        HubUnreachable: a hub name that is not in the cache, and no network.
     """
+    if not name:
+        raise ConfigError(f"{what}: no name. Give a directory, or a hub name such as ORG/NAME.")
     if name == TINY:
         return Source(str(resources.files("rm") / "lab" / "tiny_base"), "", True)
     path = Path(name).expanduser()

@@ -107,22 +107,22 @@ class Encoder:
         return [tuple(ids) for ids in batch["input_ids"]]
 
     def _shorten(self, row: Row) -> Encoded:
-        without_problem = row.with_problem(CUT_MARK.strip())
-        bare = without_problem.with_tests(CUT_MARK.strip()) if row.tests.strip() else without_problem
+        without_problem = row.with_problem(_least(row.problem))
+        bare = without_problem.with_tests(_least(row.tests))
         least = len(self._ids([render(bare)])[0])
         if least > self.max_length:
             return Encoded((), overlong=least)
         ids = self._fit(row.problem.strip(), row.with_problem)
         if ids is None:
             ids = self._fit(row.tests.strip(), without_problem.with_tests)
-        if ids is None:  # only the marks are left
+        if ids is None:  # nothing but marks is left
             ids = self._ids([render(bare)])[0]
         return Encoded(ids, truncated=True)
 
     def _fit(self, text: str, put: Callable[[str], Row]) -> tuple[int, ...] | None:
         """The longest cut of `text` (by bisection over characters kept) with which the row fits, or None."""
         best: tuple[int, ...] | None = None
-        low, high = 1, len(text) - 1
+        low, high = 1, len(text) - len(CUT_MARK) - 1  # a cut that saves nothing is none
         while low <= high:
             keep = (low + high) // 2
             ids = self._ids([render(put(cut_middle(text, keep)))])[0]
@@ -137,3 +137,9 @@ def cut_middle(text: str, keep: int) -> str:
     """`text` with its middle replaced by a mark; `keep` characters stay, the odd one at the head."""
     head, tail = (keep + 1) // 2, keep // 2
     return text[:head] + CUT_MARK + text[len(text) - tail :]
+
+
+def _least(text: str) -> str:
+    """The most that cutting may take: all but the mark, or nothing of a text that is no longer than the mark."""
+    text = text.strip()
+    return CUT_MARK.strip() if len(text) > len(CUT_MARK) else text

@@ -19,8 +19,8 @@ from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from rm.config import TrainConfig, config_to_dict
-from rm.errors import ConfigError
-from rm.evaluate.score import Scorer
+from rm.errors import ConfigError, DataError, Problem
+from rm.evaluate.score import Scorer, rows_of
 from rm.evaluate.scored import ScoredGroup
 from rm.files import check_target, replace_directory, write_text_whole
 from rm.groups import Group, load_groups
@@ -34,12 +34,15 @@ from rm.train.data import StepLoader, TokenizedSet, hash_seed, tokenize_groups
 from rm.train.objective import Objective
 from rm.train.tracking import JsonlLog, Progress, set_up_wandb
 from rm.train.trainer import (
+    BEST,
     CHECKPOINTS,
     GroupTrainer,
     best_facts,
     best_model,
     complete_checkpoints,
+    has_ended,
     remove_checkpoint,
+    step_of,
 )
 
 MODEL = "model"
@@ -123,7 +126,8 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
     loaded.model.config.text_max_length = max_length
     scorer = Scorer(loaded, max_length=max_length, tokens_per_batch=config.train.tokens_per_microbatch)
     tokenized = tokenize_groups(prepared.train, scorer.encoder, prepared.rubric, config.text.on_overflow)
-    notes = (*prepared.notes, *loaded.notes, *_text_notes(tokenized, max_length, config.text.max_length))
+    dev, dev_notes = _fitting(prepared.dev, scorer)
+    notes = (*prepared.notes, *loaded.notes, *_text_notes(tokenized, max_length, config.text.max_length), *dev_notes)
     if args.process_index == 0:
         for note in notes:
             print(note, file=sys.stderr)
@@ -136,28 +140,37 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         world_size=args.world_size,
     )
     _set_schedule(args, config, len(loader))
+    progress = Progress()
     trainer = GroupTrainer(
         loaded,
         args,
         objective=prepared.objective,
         loader=loader,
-        score_dev=_dev_scorer(config, prepared.dev, scorer, args) if prepared.dev else None,
+        score_dev=_dev_scorer(config, dev, scorer, args) if dev else None,
         pad_id=scorer.encoder.pad_id,
         tokens_per_microbatch=config.train.tokens_per_microbatch,
         head_learning_rate=config.train.head_learning_rate,
         metric=config.train.metric,
         patience=config.train.patience,
         keep_checkpoints=config.train.keep_checkpoints,
-        callbacks=[JsonlLog(output, len(loader)), Progress()],
+        callbacks=[JsonlLog(output, len(loader)), progress],
     )
     scorer.forward = lambda ids, mask: trainer.model(input_ids=ids, attention_mask=mask)
     for default in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(default)
     checkpoint = _last_checkpoint(output) if resume else None
+    if checkpoint is not None and has_ended(checkpoint):
+        if (output / MODEL / PROVENANCE).is_file():
+            return TrainResult(output / MODEL, step_of(checkpoint), best_facts(output), notes)
+        trainer.restore_ended(checkpoint)
+        return _finish(config, prepared, trainer, output, notes)
     if checkpoint is not None:
-        loader.skip(int(checkpoint.name.rsplit("-", 1)[-1]) % len(loader))
+        loader.skip(step_of(checkpoint) % len(loader))
     torch.manual_seed(hash_seed(config.train.seed, args.process_index))
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:
+        progress.close()
     return _finish(config, prepared, trainer, output, notes)
 
 
@@ -207,6 +220,24 @@ def _text_notes(tokenized: TokenizedSet, max_length: int, asked: int) -> list[st
     if tokenized.dropped:
         notes.append(f"{tokenized.dropped} training groups are left out: no positive or no negative of theirs fits.")
     return notes
+
+
+def _fitting(dev: Sequence[Group], scorer: Scorer) -> tuple[list[Group], list[str]]:
+    """The dev groups whose every candidate fits, and a note on the others. Raises: DataError where none does."""
+    encoded = scorer.encoder.encode([row for group in dev for row in rows_of(group, scorer.rubric)])
+    kept: list[Group] = []
+    start = 0
+    for group in dev:
+        stop = start + len(group.candidates)
+        if all(item.fits for item in encoded[start:stop]):
+            kept.append(group)
+        start = stop
+    if dev and not kept:
+        found = f"{len(dev)} groups, each with a candidate that does not fit {scorer.encoder.max_length} tokens"
+        raise DataError([Problem(dev[0].file, 0, "", "dev groups to evaluate on", found, "Raise text.max_length.")])
+    left_out = len(dev) - len(kept)
+    note = f"{left_out} of {len(dev)} dev groups are left out: not every candidate of theirs fits."
+    return kept, [note] if left_out else []
 
 
 def _recipe(config: TrainConfig, rubric: Rubric) -> Recipe:
@@ -343,7 +374,7 @@ def _dev_scorer(config: TrainConfig, dev: Sequence[Group], scorer: Scorer, args:
 
 
 def _last_checkpoint(output: Path) -> Path | None:
-    """The last whole checkpoint; halves that a kill left behind are removed."""
+    """The last whole checkpoint; what a kill left behind half done is removed."""
     whole = complete_checkpoints(output)
     if _rank() == 0:
         for path in (output / CHECKPOINTS).glob("checkpoint-*"):
@@ -351,6 +382,10 @@ def _last_checkpoint(output: Path) -> Path | None:
                 remove_checkpoint(path)
         for path in output.glob(".*.partial"):
             shutil.rmtree(path, ignore_errors=True)
+        best = best_model(output)
+        for path in output.glob(f"{BEST}-*"):
+            if path != best:
+                shutil.rmtree(path, ignore_errors=True)
     return whole[-1] if whole else None
 
 

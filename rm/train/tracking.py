@@ -82,7 +82,8 @@ class Progress(TrainerCallback):
                 file=sys.stderr,
             )
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def close(self) -> None:
+        """Leave the bar as it stands; what is printed next begins on a line of its own."""
         if self._bar is not None:
             self._bar.close()
 

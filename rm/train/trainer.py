@@ -11,10 +11,11 @@ What is ours, and why:
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
 from rm.errors import RunError
+from rm.evaluate.rankings import relevance_of
 from rm.evaluate.scored import ScoredGroup
 from rm.metrics import rank_group
 from rm.model import LoadedModel, save_reward_model
@@ -56,7 +60,8 @@ class GroupTrainer(Trainer):
         args: the trainer's arguments.
         objective: the losses.
         loader: the steps of an epoch.
-        score_dev: scores the dev groups with the current weights; None trains without evaluation.
+        score_dev: scores the dev groups, each of which fits, with the current weights; None trains without
+            evaluation.
         pad_id: what fills a batch up.
         tokens_per_microbatch: padded tokens a forward pass may hold.
         head_learning_rate: of the heads; 0 means the same as the rest.
@@ -94,7 +99,7 @@ class GroupTrainer(Trainer):
         self._keep_checkpoints = keep_checkpoints
         self._num_dimensions = len(loaded.rubric.dimensions)
         self._sums: Tensor | None = None
-        self._logged_at = 0
+        self._summed_steps = 0
         facts = best_facts(Path(args.output_dir))
         self._best = Best(facts["step"], facts["value"]) if facts else None
         # The trainer asks for a dataset before it evaluates; `evaluate` below has its own.
@@ -140,12 +145,9 @@ class GroupTrainer(Trainer):
                 stats += part_stats / torch.tensor([inputs.total] * (len(STATS) - 2) + [1, 1], device=stats.device)
         total = self._summed(total)
         if not math.isfinite(total.item()):
-            raise RunError(
-                f"The loss became {total.item()} at step {self.state.global_step + 1}. Lower train.learning_rate, or "
-                "look for broken rows with `tracelift-rm groups check`; then go on from the last checkpoint with "
-                "--resume."
-            )
+            raise _diverged(f"The loss became {total.item()}", self.state.global_step + 1)
         self._sums = stats if self._sums is None else self._sums + stats
+        self._summed_steps += 1
         return total
 
     def _forward(self, model: nn.Module, groups: Sequence[Any], generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -230,8 +232,10 @@ class GroupTrainer(Trainer):
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Adds each part of the loss, unweighted, averaged like the loss itself."""
+        for name in ("train_samples_per_second", "total_flos"):
+            logs.pop(name, None)  # the trainer's own counts, which know nothing of groups
         if "loss" in logs and self._sums is not None:
-            steps = max(self.state.global_step - self._logged_at, 1)
+            steps = self._summed_steps
             sums = dict(zip(STATS, self._summed(self._sums).tolist(), strict=True))
             logs.update({f"loss_{name}": round(sums[name] / steps, 6) for name in PARTS})
             logs.update(
@@ -243,7 +247,7 @@ class GroupTrainer(Trainer):
             )
             logs["tokens"] = int(sums["tokens"])
             logs["padding_share"] = round(sums["padding"] / max(sums["padding"] + sums["tokens"], 1.0), 4)
-            self._sums, self._logged_at = None, self.state.global_step
+            self._sums, self._summed_steps = None, 0
         super().log(logs, *args, **kwargs)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # type: ignore[override]
@@ -251,8 +255,10 @@ class GroupTrainer(Trainer):
         if self._score_dev is None:
             return {}
         self.model.eval()
-        scored = [each for each in self._score_dev() if each.scorable]
+        scored = self._score_dev()
         self.model.train()
+        if not all(each.scorable for each in scored):
+            raise _diverged("The scores of dev groups became NaN or infinite", self.state.global_step)
         metrics = {f"eval_{name}": value for name, value in dev_metrics(scored).items()}
         self.log(metrics)
         step, value = self.state.global_step, metrics[f"eval_{self._metric}"]
@@ -272,7 +278,8 @@ class GroupTrainer(Trainer):
         if self.args.should_save:
             shutil.rmtree(staging, ignore_errors=True)
         self._barrier()
-        self.save_model(str(staging), _internal_call=True)
+        with _whole_or_gone(staging):
+            self.save_model(str(staging), _internal_call=True)
         if self.args.should_save:
             (staging / BEST_FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
             shutil.rmtree(target, ignore_errors=True)
@@ -285,22 +292,28 @@ class GroupTrainer(Trainer):
     # ---- checkpoints ------------------------------------------------------------------------------------------
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Weights, configuration and tokenizer; no pickled arguments."""
-        save_reward_model(self.model, self._loaded.tokenizer, Path(output_dir or self.args.output_dir), state_dict)
+        """Weights, configuration and tokenizer; no pickled arguments. Every process calls this, one of them writes."""
+        if self.args.should_save:
+            save_reward_model(self.model, self._loaded.tokenizer, Path(output_dir or self.args.output_dir), state_dict)
 
     def _get_output_dir(self, trial: Any = None) -> str:
         return str(Path(self.args.output_dir) / CHECKPOINTS)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        newest = Path(self._get_output_dir()) / f"checkpoint-{self.state.global_step}"
+        with _whole_or_gone(newest):
+            super()._save_checkpoint(model, trial)
         self._barrier()
         if not self.args.should_save:
             return
-        root = Path(self._get_output_dir())
-        newest = root / f"checkpoint-{self.state.global_step}"
         (newest / MARKER).write_text(json.dumps({"step": self.state.global_step}) + "\n", encoding="utf-8")
         for old in complete_checkpoints(Path(self.args.output_dir))[: -self._keep_checkpoints]:
             remove_checkpoint(old)
+
+    def restore_ended(self, checkpoint: Path) -> None:
+        """Take over weights and step of a run that ended with this checkpoint, but was not finished."""
+        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        self._load_from_checkpoint(str(checkpoint))
 
     def _barrier(self) -> None:
         if self.args.world_size > 1:
@@ -308,18 +321,19 @@ class GroupTrainer(Trainer):
 
 
 def dev_metrics(scored: Sequence[ScoredGroup]) -> dict[str, float]:
-    """Means over groups of the metrics that can pick a checkpoint. Raises: RunError where no group can be scored."""
-    from rm.evaluate.rankings import relevance_of
-
-    if not scored:
-        raise RunError(
-            "No dev group can be scored: every one has a candidate that does not fit. Raise text.max_length."
-        )
+    """Means over groups of the metrics that can pick a checkpoint."""
     ranks = [rank_group(each.logits, each.positive, relevance_of(each.group)) for each in scored]
     return {
         name: round(float(np.nanmean([getattr(rank, name) for rank in ranks])), 6)
         for name in ("pair_accuracy", "group_accuracy", "mrr", "ndcg")
     }
+
+
+def _diverged(what: str, step: int) -> RunError:
+    return RunError(
+        f"{what} at step {step}. Lower train.learning_rate, or look for broken rows with `tracelift-rm groups check`; "
+        "then start anew, or go on from the last checkpoint with --resume."
+    )
 
 
 def best_model(output: Path) -> Path | None:
@@ -341,7 +355,35 @@ def _facts(path: Path) -> dict[str, Any]:
 def complete_checkpoints(output: Path) -> list[Path]:
     """Checkpoints whose marker is there, oldest first."""
     found = [path.parent for path in (output / CHECKPOINTS).glob(f"checkpoint-*/{MARKER}")]
-    return sorted(found, key=lambda path: int(path.name.rsplit("-", 1)[-1]))
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The optimizer steps that a checkpoint has behind it."""
+    return int(checkpoint.name.rsplit("-", 1)[-1])
+
+
+def has_ended(checkpoint: Path) -> bool:
+    """Whether the run was over with this checkpoint: all its steps are done, or its patience was at an end."""
+    state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    return bool(state["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"])
+
+
+@contextlib.contextmanager
+def _whole_or_gone(path: Path) -> Iterator[None]:
+    """What cannot be written to the end is removed. Raises: RunError where the disk is full."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        remove_checkpoint(path)
+        # torch.save and safetensors tell a failed write in words, the system by number.
+        told = any(words in str(error) for words in ("inline_container", "PytorchStreamWriter", "os error 28"))
+        if told or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+            raise RunError(
+                f"No space left on the disk for {path}. Make room, or lower train.keep_checkpoints; then go on with "
+                "--resume."
+            ) from error
+        raise
 
 
 def remove_checkpoint(path: Path) -> None:

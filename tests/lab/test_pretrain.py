@@ -122,7 +122,10 @@ def test_learning_rate_rises_then_falls_to_nothing() -> None:
 
 
 def test_losses_at_the_start_are_those_of_guessing(tmp_path: Path) -> None:
-    """Zeroed heads guess: log 2 for two classes, log 7 for the kinds, log 4 for the numbers."""
+    """Zeroed heads guess: log 2 for two classes, log 7 for the kinds, log 4 for the numbers.
+
+    Fresh logits over 400 tokens have variance 1, which costs 1/2 beside log 400 = 5.99.
+    """
     run = Run(Recipe(steps=1, **SMALL), None, tmp_path / "base")
     for head in (run.model.wrong, run.model.kind, run.model.number):
         torch.nn.init.zeros_(head.weight)
@@ -132,7 +135,7 @@ def test_losses_at_the_start_are_those_of_guessing(tmp_path: Path) -> None:
     assert parts.wrong.item() == pytest.approx(0.693147, abs=1e-5)
     assert parts.kind.item() == pytest.approx(1.945910, abs=1e-5)
     assert parts.number.item() == pytest.approx(1.386294, abs=1e-5)
-    assert parts.language.item() == pytest.approx(5.99, abs=0.3)
+    assert parts.language.item() == pytest.approx(6.49, abs=0.3)
     expected = parts.language + CHECK_WEIGHT * (0.693147 + 1.945910 + 1.386294)
     assert parts.total.item() == pytest.approx(expected.item(), abs=1e-4)
 

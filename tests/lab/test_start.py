@@ -29,10 +29,11 @@ def attentions() -> tuple[torch.Tensor, ...]:
 @pytest.mark.parametrize("layer", range(LOOK_BACK_LAYERS))
 @pytest.mark.parametrize(("head", "distance"), list(enumerate(LOOK_BACK)))
 def test_heads_look_back(attentions: tuple[torch.Tensor, ...], layer: int, head: int, distance: int) -> None:
-    """From every token but the first few, most attention goes to the token at that distance."""
+    """From every token but the first few, attention peaks at the token at that distance."""
     weights = attentions[layer][0, head]
     looked = weights[range(8, 27), range(8 - distance, 27 - distance)]
-    assert looked.min() > 0.6
+    assert looked.mean() > 0.8
+    assert looked.min() > 0.4
 
 
 @pytest.mark.parametrize("layer", [0, 2])
@@ -50,6 +51,7 @@ def test_a_seed_decides_the_weights() -> None:
         num_hidden_layers=1,
         num_attention_heads=2,
         num_key_value_heads=1,
+        tie_word_embeddings=True,
     )
     first, second = Qwen2ForCausalLM(config), Qwen2ForCausalLM(config)
     initialise(first, seed=3)

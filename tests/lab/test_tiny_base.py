@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rm.lab import SAMPLE_DEV, TINY_BASE
-from rm.lab.corpus import render_problem
+from rm.text.render import Row, render
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_stories_are_likelier_than_chance_and_than_shuffled_ones(
     rows = [json.loads(line) for line in SAMPLE_DEV.read_text(encoding="utf-8").splitlines()[:8]]
     for row in rows:
         trace = row["positive_pool"][0]["reasoning"]
-        text = f"{render_problem(row['problem'])}{trace}\n</reasoning>"
+        text = render(Row(row["problem"], trace, "math", "math"))
         nats = nats_a_token(model, tokenizer, text)
         # Guessing evenly costs log 2048 = 7.6 nats.
         assert nats < 3
@@ -57,9 +57,8 @@ def test_stories_are_likelier_than_chance_and_than_shuffled_ones(
 
 
 def test_it_generates_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    ids = torch.tensor(
-        [tokenizer(render_problem("Ann has 3 pens and buys 4 more. How many pens are there?"))["input_ids"]]
-    )
+    row = Row("Ann has 3 pens and buys 4 more. How many pens are there?", "", "math", "math")
+    ids = torch.tensor([tokenizer(render(row).removesuffix("\n</reasoning>"))["input_ids"]])
     made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=16, do_sample=False)
     assert made.shape[1] > ids.shape[1]
 

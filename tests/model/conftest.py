@@ -34,8 +34,9 @@ def fresh(backbone: Callable[..., Path]) -> Callable[..., LoadedModel]:
     """A new reward model on a random backbone, its heads wide enough for scores to differ."""
 
     def build(family: str = "qwen2", rubric: Rubric | None = None, spread: float = 1.0, **recipe: Any) -> LoadedModel:
-        recipe.setdefault("backbone", str(backbone(family)) if "init_from" not in recipe else "unused")
         settings = {"dtype": "float32", "lora_rank": 0, **recipe}
+        if "backbone" not in settings:
+            settings["backbone"] = str(backbone(family))
         loaded = create_model(Recipe(rubric=rubric or Rubric.load("math"), **settings), CPU, seed=0)
         widen(loaded, spread)
         (loaded.peft or loaded.model).eval()

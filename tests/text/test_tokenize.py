@@ -49,7 +49,7 @@ def test_a_cut_text_uses_the_whole_limit(encoder):
 
 def test_reasoning_and_closing_tags_survive_every_cut(encoder):
     ending = "\n</problem>\n<reasoning>\nBecause of this.\n</reasoning>"
-    for limit in range(100, len(render(LONG)), 37):
+    for limit in range(110, len(render(LONG)), 37):
         assert text_of(encoder(limit), LONG).endswith(ending)
 
 
@@ -68,8 +68,8 @@ def test_where_the_problem_is_gone_the_middle_of_the_tests_goes(encoder):
 
 def test_a_reasoning_that_cannot_fit_is_reported_with_the_tokens_it_needs(encoder):
     row = Row("p" * 50, "r" * 200, "math", "t")
-    # 18 + 1 + 14 + 1 for task and type, 9 + 1 + 5 + 1 + 10 + 1 for the cut problem, 11 + 1 + 200 + 1 + 12.
-    needed = 34 + 27 + 225
+    # 17 + 1 + 14 + 1 for task and type, 9 + 1 + 5 + 1 + 10 + 1 for the cut problem, 11 + 1 + 200 + 1 + 12.
+    needed = 33 + 27 + 225
     encoded = encoder(needed - 1).encode([row])[0]
     assert not encoded.fits
     assert encoded.overlong == needed
@@ -78,7 +78,7 @@ def test_a_reasoning_that_cannot_fit_is_reported_with_the_tokens_it_needs(encode
 
 def test_a_reasoning_that_just_fits_is_scored_without_its_problem(encoder):
     row = Row("p" * 50, "r" * 200, "math", "t")
-    encoded = encoder(34 + 27 + 225).encode([row])[0]
+    encoded = encoder(33 + 27 + 225).encode([row])[0]
     assert encoded.fits
     assert encoded.truncated
 
@@ -88,6 +88,11 @@ def test_a_problem_shorter_than_the_mark_is_not_made_longer_by_cutting(encoder):
     exact = len(render(row))
     assert encoder(exact).encode([row])[0].fits
     assert encoder(exact - 1).encode([row])[0].overlong == exact
+
+
+def test_a_short_problem_stays_where_the_tests_are_what_is_long(encoder):
+    row = Row("Add.", "r", "code", tests="0123456789" * 40)
+    assert "<problem>\nAdd.\n</problem>" in text_of(encoder(200), row)
 
 
 def test_what_happens_to_a_row_does_not_depend_on_its_batch(encoder):
@@ -108,7 +113,7 @@ def test_tests_can_be_hidden(encoder):
 
 
 def test_hidden_tests_take_no_room(encoder):
-    assert encoder(480, include_tests=False).encode([CODE])[0].truncated is False
+    assert encoder(500, include_tests=False).encode([CODE])[0].truncated is False
 
 
 def test_a_tokenizer_without_a_pad_token_works(byte_tokenizer):

@@ -22,7 +22,7 @@ from rm.rubric import Rubric
 Row = dict[str, Any]
 MakeConfig = Callable[..., TrainConfig]
 
-WORDS = "What is plus ? makes , so it . < > / [ ] task type problem reasoning math tests " + " ".join(map(str, range(60)))
+WORDS = " ".join(["What is plus ? makes , so it . < > / [ ] task type problem reasoning math tests", *map(str, range(60))])
 DIMENSIONS = Rubric.load("math").dimension_names
 PROCESSES = Path(__file__).with_name("processes.py")
 
@@ -163,6 +163,7 @@ def run_processes() -> Callable[[list[dict[str, Any]]], list[list[int]]]:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+        print(done.stderr, file=sys.stderr)  # shown where a test fails
         return json.loads(done.stdout.splitlines()[-1])
 
     return run

@@ -1,11 +1,211 @@
-from rm.train import train
+"""Whole runs of a few steps: what is kept, when a run stops, what it refuses."""
+
+from __future__ import annotations
+
 import json
-def test_probe(config, tmp_path, dev_file, log):
-    r = train(config(**{"data.dev":[str(dev_file)], "train.eval_every":2, "train.max_steps":6}))
-    print(r)
-    for l in log(tmp_path/"run"): print(l)
-    import os
-    os.system(f"find {tmp_path/'run'} -type f | sort")
-    r = train(config(**{"data.dev":[str(dev_file)], "train.eval_every":2, "train.max_steps":6}), resume=True)
-    print(r.steps)
-    for l in log(tmp_path/"run"): print(l)
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from rm.config import TrainConfig
+from rm.errors import ConfigError, DataError, RunError
+from rm.train import train
+
+MakeConfig = Callable[..., TrainConfig]
+Log = Callable[[Path], list[dict[str, Any]]]
+Same = Callable[..., None]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def evaluated(dev_file: Path, **changes: Any) -> dict[str, Any]:
+    return {"data.dev": [str(dev_file)], "train.eval_every": 2, "train.max_steps": 8, **changes}
+
+
+# ---- what is kept -----------------------------------------------------------------------------------------------
+
+
+def test_the_best_model_by_the_metric_is_the_result(
+    config: MakeConfig, run: Path, dev_file: Path, log: Log, same_weights: Same
+) -> None:
+    result = train(config(**evaluated(dev_file, **{"train.metric": "ndcg", "train.learning_rate": 3e-2})))
+    found = {line["step"]: line["eval_ndcg"] for line in log(run) if "eval_ndcg" in line}
+    assert list(found) == [2, 4, 6, 8]
+    best = max(found, key=lambda step: (found[step], -step))
+    assert (result.best["step"], result.best["value"]) == (best, found[best])
+    assert [path.name for path in run.glob("best-*")] == [f"best-{best}"]
+    same_weights(result.model, run / f"best-{best}")
+
+
+def test_the_last_weights_are_evaluated_too(config: MakeConfig, run: Path, dev_file: Path, log: Log) -> None:
+    train(config(**evaluated(dev_file, **{"train.max_steps": 5})))
+    assert [line["step"] for line in log(run) if "eval_ndcg" in line] == [2, 4, 5]
+
+
+def test_without_dev_groups_the_last_weights_are_the_result(config: MakeConfig, run: Path, same_weights: Same) -> None:
+    result = train(config(**{"train.save_every": 2}))
+    assert result.best == {}
+    same_weights(result.model, run / "checkpoints" / "checkpoint-4")
+    assert not list(run.glob("best-*")) + list(run.glob(".*"))
+
+
+def test_a_run_leaves_no_pickle_besides_the_resume_state(config: MakeConfig, run: Path, dev_file: Path) -> None:
+    train(config(**evaluated(dev_file)))
+    pickles = {path.name for path in run.rglob("*") if path.suffix in (".bin", ".pt", ".pth", ".pkl", ".pickle")}
+    assert pickles == {"optimizer.pt", "scheduler.pt", "rng_state.pth"}
+    for path in run.rglob("*.pt*"):
+        if path.name != "rng_state.pth":  # numpy's own state in it needs an allow-list, which the trainer has
+            torch.load(path, weights_only=True)
+
+
+def test_old_checkpoints_go(config: MakeConfig, run: Path) -> None:
+    train(config(**{"train.save_every": 1, "train.max_steps": 5, "train.keep_checkpoints": 2}))
+    kept = sorted(path.name for path in (run / "checkpoints").iterdir())
+    assert kept == ["checkpoint-4", "checkpoint-5"]
+
+
+def test_the_result_says_what_it_comes_from(config: MakeConfig, run: Path, train_file: Path) -> None:
+    train(config(**{"train.max_steps": 1}))
+    facts = json.loads((run / "model" / "training.json").read_text())
+    assert facts["steps"] == 1
+    assert facts["groups"] == {"train": 10, "dev": 0}
+    assert facts["data"]["train"][0]["file"] == train_file.name
+    assert facts["config"]["train"]["learning_rate"] == 0.01
+
+
+# ---- when it stops ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(dev_file: Path) -> dict[str, Any]:
+    """Settings of a run that cannot get better: weights move by nothing, and patience is two evaluations."""
+    return evaluated(dev_file, **{"train.learning_rate": 1e-30, "train.patience": 2, "train.max_steps": 20})
+
+
+def test_patience_ends_a_run_that_gets_no_better(config: MakeConfig, stopped: dict[str, Any]) -> None:
+    assert train(config(**stopped)).steps == 6  # best at 2, no better at 4 and 6
+
+
+def test_resuming_a_run_that_patience_has_ended_trains_no_further(
+    config: MakeConfig, stopped: dict[str, Any], run: Path, log: Log
+) -> None:
+    train(config(**stopped))
+    lines = log(run)
+    assert train(config(**stopped), resume=True).steps == 6
+    assert log(run) == lines
+
+
+@pytest.mark.parametrize("lora", [0, 4])
+def test_resuming_a_finished_run_trains_no_further(
+    config: MakeConfig, run: Path, same_weights: Same, tmp_path: Path, lora: int
+) -> None:
+    ending_within_an_epoch = {"train.max_steps": 4, "lora.rank": lora}
+    train(config(**ending_within_an_epoch))
+    (run / "model").rename(tmp_path / "first")
+    again = train(config(**ending_within_an_epoch), resume=True)
+    assert again.steps == 4
+    same_weights(again.model, tmp_path / "first")
+
+
+def test_a_diverged_run_says_so(config: MakeConfig, run: Path) -> None:
+    with pytest.raises(RunError, match=r"loss became (nan|inf).* at step \d+\. Lower train\.learning_rate"):
+        train(config(**{"train.learning_rate": 1e30, "train.warmup_ratio": 0.0}))
+    assert not (run / "model").exists()
+
+
+def test_weights_that_diverge_just_before_an_evaluation_are_not_blamed_on_lengths(
+    config: MakeConfig, dev_file: Path
+) -> None:
+    diverging = {"train.learning_rate": 1e30, "train.warmup_ratio": 0.0, "train.eval_every": 1}
+    with pytest.raises(RunError, match=r"Lower train\.learning_rate"):
+        train(config(**evaluated(dev_file, **diverging)))
+
+
+def long_dev(dev_file: Path, tmp_path: Path, of: int) -> Path:
+    """The dev groups, one trace of so many of them far too long."""
+    rows = [json.loads(line) for line in dev_file.read_text().splitlines()]
+    for row in rows[:of]:
+        row["negative_bank"][0]["reasoning"] = "plus " * 300
+    file = tmp_path / "long.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def test_dev_groups_that_do_not_fit_are_left_out_and_said(
+    config: MakeConfig, dev_file: Path, tmp_path: Path
+) -> None:
+    result = train(config(**evaluated(long_dev(dev_file, tmp_path, of=2), **{"train.max_steps": 2})))
+    assert "2 of 5 dev groups are left out: not every candidate of theirs fits." in result.notes
+
+
+def test_dev_groups_none_of_which_fits_are_an_error_before_the_first_step(
+    config: MakeConfig, dev_file: Path, tmp_path: Path, run: Path
+) -> None:
+    with pytest.raises(DataError, match=r"5 groups, each with a candidate that does not fit 256 tokens.*max_length"):
+        train(config(**evaluated(long_dev(dev_file, tmp_path, of=5))))
+    assert not (run / "log.jsonl").exists()
+
+
+def test_poisoned_weights_are_found_out(config: MakeConfig, base: Path, tmp_path: Path) -> None:
+    poisoned = tmp_path / "poisoned"
+    poisoned.mkdir()
+    for file in base.iterdir():
+        (poisoned / file.name).write_bytes(file.read_bytes())
+    weights = load_file(base / "model.safetensors")
+    weights["norm.weight"] = torch.full_like(weights["norm.weight"], math.nan)
+    save_file(weights, poisoned / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RunError, match="loss became nan at step 1"):
+        train(config(**{"model.backbone": str(poisoned)}))
+
+
+# ---- what is refused --------------------------------------------------------------------------------------------
+
+
+def test_resume_refuses_another_learning_rate(config: MakeConfig) -> None:
+    train(config(**{"train.max_steps": 1}))
+    with pytest.raises(ConfigError, match=r"train\.learning_rate was 0\.01 and is now 0\.5"):
+        train(config(**{"train.max_steps": 1, "train.learning_rate": 0.5}), resume=True)
+
+
+def test_resume_names_every_change_at_once(config: MakeConfig) -> None:
+    train(config(**{"train.max_steps": 1}))
+    with pytest.raises(ConfigError) as caught:
+        train(config(**{"train.max_steps": 1, "train.seed": 3, "loss.ranking": "list_mle"}), resume=True)
+    assert len(caught.value.problems) == 2
+
+
+def test_resume_allows_what_changes_no_result(config: MakeConfig) -> None:
+    train(config(**{"train.max_steps": 1}))
+    free = {"train.tokens_per_microbatch": 50, "train.log_every": 5, "train.keep_checkpoints": 1}
+    assert train(config(**{"train.max_steps": 1}, **free), resume=True).steps == 1
+
+
+def test_resume_of_nothing_starts(config: MakeConfig) -> None:
+    assert train(config(**{"train.max_steps": 1}), resume=True).steps == 1
+
+
+def test_a_used_output_is_refused(config: MakeConfig) -> None:
+    train(config(**{"train.max_steps": 1}))
+    with pytest.raises(ConfigError, match="--resume to go on"):
+        train(config(**{"train.max_steps": 1}))
+
+
+def test_force_replaces_a_run(config: MakeConfig, run: Path, log: Log) -> None:
+    train(config())
+    train(config(**{"train.max_steps": 1}), force=True)
+    assert {line["step"] for line in log(run)} == {1}
+
+
+def test_every_configuration_error_is_told_at_once(config: MakeConfig) -> None:
+    nothing = {"ranking": 0.0, "dimensions": 0.0, "total": 0.0}
+    with pytest.raises(ConfigError) as caught:
+        train(config(**{"data.train": [], "output": "", "loss.weights": nothing, "quantization": "nf4"}))
+    assert len(caught.value.problems) == 4
