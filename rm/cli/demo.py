@@ -48,7 +48,8 @@ def _demo(args: argparse.Namespace) -> int:
                     str(SAMPLE_DEV),
                 ),
                 *("--train.max_steps", str(args.steps), "--train.groups_per_step", "8"),
-                *("--train.learning_rate", "1e-3", "--output", run, "--force"),
+                *("--train.learning_rate", "1e-3", "--train.eval_every", str(max(1, args.steps // 3))),
+                *("--output", run, "--force"),
             ],
         ),
         (

@@ -13,9 +13,9 @@ from rm.errors import DataError, Problem
 from rm.evaluate.scored import BatchDrift, ScoredGroup
 from rm.groups import Group
 from rm.model.checkpoint import LoadedModel, load_reward_model
-from rm.model.scoring import Forward, Scores, score_tokens
+from rm.model.scoring import Forward, Scores, encoder_of, score_tokens
 from rm.rubric import Rubric
-from rm.text import Encoded, Encoder, Row, task_type_of, tests_of
+from rm.text import Encoded, Row, task_type_of, tests_of
 
 DRIFT_GROUPS = 16
 Progress = Callable[[int], object]
@@ -46,14 +46,13 @@ class Scorer:
 
     Args:
         loaded: the model and its tokenizer.
-        max_length: token limit; default: that of the model's training.
+        max_length: token limit; default: that of the model's training (see `encoder_of`).
         tokens_per_batch: memory bound, in padded tokens.
     """
 
     def __init__(self, loaded: LoadedModel, *, max_length: int | None = None, tokens_per_batch: int = 16384) -> None:
-        config = loaded.model.config
         self.rubric = loaded.rubric
-        self.encoder = Encoder(loaded.tokenizer, max_length or config.text_max_length, config.include_tests)
+        self.encoder = encoder_of(loaded, max_length)
         self.tokens_per_batch = tokens_per_batch
         self.forward: Forward = loaded.model.eval()
         self._parameter = next(loaded.model.parameters())

@@ -201,7 +201,7 @@ def _load_merged(source: Source, files: _Files, rubric: Rubric | None, how: _How
     config = _model_config(_backbone_config(source, how.dropout), files.config, _checked(stated, rubric, source))
     _check_heads(shapes, stated, config.use_total_head, source)
     with quiet_loading():
-        model, info = RewardModel.from_pretrained(
+        loaded: Any = RewardModel.from_pretrained(
             source.path,
             config=config,
             output_loading_info=True,
@@ -211,6 +211,7 @@ def _load_merged(source: Source, files: _Files, rubric: Rubric | None, how: _How
             **source.hub_kwargs,
             **how.kwargs,
         )
+    model, info = loaded
     check_all_loaded(source, info)
     return LoadedModel(model.to(how.device).eval(), load_tokenizer(source), None, tuple(notes), _stored_dtype(files))
 

@@ -81,9 +81,16 @@ def create_model(recipe: Recipe, device: torch.device, seed: int) -> LoadedModel
     return built
 
 
-def position_limit(model: RewardModel) -> int | None:
-    """How many positions the backbone has: learned ones are a hard limit, rotary ones what it was trained for."""
+def position_limit(model: RewardModel, rotary: bool = True) -> int | None:
+    """How many positions the backbone has; None where nothing limits them.
+
+    Args:
+        model: the reward model.
+        rotary: count rotary positions too. Learned ones are a hard limit, rotary ones what it was trained for.
+    """
     config = model.config.backbone.get_text_config()
+    if not rotary and getattr(config, "rope_parameters", None):
+        return None
     limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if limit and config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
         limit -= 2  # these count positions from padding_idx + 1
@@ -132,12 +139,12 @@ def _go_on_from(recipe: Recipe, device: torch.device) -> LoadedModel:
     heads = head_states(old.model)
     config = _config(recipe, old.model.config.backbone, old.model.config.pooling)
     config.use_total_head = old.model.config.use_total_head
-    keep_adapter = old.peft is not None and recipe.lora_rank > 0
-    low_rank = lora_state(old.peft) if keep_adapter else {}
+    adapter = old.peft if recipe.lora_rank > 0 else None  # what is trained on, rather than merged
+    low_rank = lora_state(adapter) if adapter is not None else {}
     if old.peft is None:
         backbone, base = old.model.model, _base_name(recipe.init_from)
     else:
-        plain = old.peft.unload() if keep_adapter else merge_lora(old.peft)
+        plain = adapter.unload() if adapter is not None else merge_lora(old.peft)
         backbone, base = plain.model, str(old.peft.peft_config["default"].base_model_name_or_path)
     model = RewardModel(config, backbone)
     notes = (*old.notes, _keep_heads(model, heads, old.rubric))
@@ -145,9 +152,9 @@ def _go_on_from(recipe: Recipe, device: torch.device) -> LoadedModel:
     if recipe.lora_rank == 0:
         model.requires_grad_(True)
         return LoadedModel(model, old.tokenizer, notes=notes)
-    if not keep_adapter:
+    if adapter is None:
         return LoadedModel(model, old.tokenizer, add_lora(model, _lora(recipe, model)), notes)
-    settings = renewed(old.peft.peft_config["default"], model)
+    settings = renewed(adapter, model)
     wrapped = add_lora(model, settings)
     load_lora_state(wrapped, low_rank)
     going_on = f"The adapter of {recipe.init_from} is trained on, with its own lora.* settings (rank {settings.r})."

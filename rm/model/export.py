@@ -22,9 +22,9 @@ from rm.files import check_target, replace_directory
 from rm.model.card import TRAINING, write_card
 from rm.model.checkpoint import LoadedModel, load_reward_model, model_directory, save_reward_model
 from rm.model.lora import merge_lora
-from rm.model.scoring import score_tokens
+from rm.model.scoring import encoder_of, score_tokens
 from rm.rubric import Rubric
-from rm.text import Encoder, Row
+from rm.text import Row
 
 EXACT = 1e-4
 ORDER_AGREEMENT = 0.99
@@ -132,7 +132,6 @@ def _write_merged(
     if quantized:  # adapters fold into full-precision weights, not into rounded ones
         source = load_reward_model(path, base=base, dtype="float32", quantization="none", device=device)
     model = merge_lora(source.peft) if source.peft is not None else source.model
-    model.config.quantization = "none"
     model.model.to(stored)  # heads stay float32
     model.config.backbone.dtype = stored
     save_reward_model(model, source.tokenizer, staging)
@@ -148,8 +147,7 @@ def _storage(dtype: str, source: LoadedModel, merge: bool) -> torch.dtype:
 
 def _scores(loaded: LoadedModel, rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Scores and logits; NaN where a probe does not fit. Raises: RunError where `name` gives NaN for one that does."""
-    config = loaded.model.config
-    encoder = Encoder(loaded.tokenizer, config.text_max_length, config.include_tests)
+    encoder = encoder_of(loaded)
     encoded = encoder.encode(rows)
     fitting = [index for index, item in enumerate(encoded) if item.fits]
     if not fitting:

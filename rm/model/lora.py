@@ -95,7 +95,7 @@ def make_lora_config(
     with _peft_refusals_told():
         return LoraConfig(
             r=rank,
-            lora_alpha=alpha,
+            lora_alpha=alpha,  # type: ignore[arg-type]  # peft only divides it
             lora_dropout=dropout,
             target_modules=targets if isinstance(targets, str) else list(targets),
             modules_to_save=head_names(model),
@@ -154,9 +154,11 @@ def load_lora_state(model: PeftModel, state: dict[str, Tensor]) -> None:
     set_peft_model_state_dict(model, {**get_peft_model_state_dict(model), **state})
 
 
-def renewed(config: LoraConfig, model: RewardModel) -> LoraConfig:
+def renewed(adapter: PeftModel, model: RewardModel) -> LoraConfig:
     """A saved adapter's configuration, made trainable, with the heads that `model` has."""
-    fresh = copy.deepcopy(config)
+    fresh = copy.deepcopy(adapter.peft_config["default"])
+    if not isinstance(fresh, LoraConfig):
+        raise ConfigError(f"model.init_from: the adapter is of the kind {fresh.peft_type}, expected LoRA.")
     fresh.inference_mode = False
     fresh.task_type = None  # with a task, peft's wrapper would call the model with arguments of its own
     fresh.modules_to_save = head_names(model)

@@ -80,7 +80,8 @@ class RewardModelConfig(PreTrainedConfig):
         if isinstance(backbone, Mapping):
             plain = dict(backbone)
             backbone = AutoConfig.for_model(plain.pop("model_type"), **plain)
-        self.backbone = backbone
+        # None only where transformers asks for a configuration of defaults.
+        self.backbone: PreTrainedConfig = backbone  # type: ignore[assignment]
         self.rubric = dict(rubric) if rubric is not None else Rubric.load("math").to_dict()
         self.pooling = pooling
         self.use_total_head = use_total_head
@@ -157,7 +158,7 @@ class RewardModel(PreTrainedModel):
     config_class = RewardModelConfig
     config: RewardModelConfig
     base_model_prefix = "model"
-    _keep_in_fp32_modules_strict = frozenset({"dimension_heads", "total_head"})
+    _keep_in_fp32_modules_strict = {"dimension_heads", "total_head"}  # noqa: RUF012 - as transformers has it
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True

@@ -9,8 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rm.errors import RunError
+from rm.model.checkpoint import LoadedModel
+from rm.model.create import position_limit
 from rm.model.heads import RewardOutput
-from rm.text import pad
+from rm.text import Encoder, pad
 
 Forward = Callable[[Tensor, Tensor], RewardOutput]
 
@@ -30,6 +33,20 @@ class Scores:
     logit: np.ndarray
     expected_levels: np.ndarray
     predicted_levels: np.ndarray
+
+
+def encoder_of(loaded: LoadedModel, max_length: int | None = None) -> Encoder:
+    """What turns rows into the tokens that a model was trained on.
+
+    Args:
+        loaded: a reward model and its tokenizer.
+        max_length: token limit; default: that of the model's training. A backbone with learned positions lowers it
+            to as many as it has.
+    """
+    config = loaded.model.config
+    limit = max_length or config.text_max_length
+    learned = position_limit(loaded.model, rotary=False)
+    return Encoder(loaded.tokenizer, min(limit, learned or limit), config.include_tests)
 
 
 @torch.no_grad()
@@ -55,6 +72,9 @@ def score_tokens(
         device: where the model lies.
         tokens_per_batch: memory bound; a single longer sequence still goes alone.
         on_batch: told the number of rows done, for a progress bar.
+
+    Raises:
+        RunError: one sequence alone is too much for the device's memory.
     """
     count = len(sequences)
     table = Scores(
@@ -67,11 +87,13 @@ def score_tokens(
     while todo:
         rows = todo.pop()
         ids, mask = pad([sequences[row] for row in rows], pad_id)
-        try:
-            output = forward(ids.to(device), mask.to(device))
-        except torch.OutOfMemoryError:
+        output = _if_it_fits(forward, ids.to(device), mask.to(device))
+        if output is None:
             if len(rows) == 1:
-                raise
+                raise RunError(
+                    f"One text of {ids.shape[1]} tokens does not fit into the memory of {device}. "
+                    "Use a shorter --max-length or --dtype bfloat16."
+                )
             torch.cuda.empty_cache()
             todo += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
             continue
@@ -81,6 +103,14 @@ def score_tokens(
         table.predicted_levels[rows] = output.dimension_logits.argmax(dim=-1).cpu().numpy()
         on_batch(len(rows))
     return table
+
+
+def _if_it_fits(forward: Forward, ids: Tensor, mask: Tensor) -> RewardOutput | None:
+    """None where memory runs out. The error is gone by then, and with it its hold on the tensors of the attempt."""
+    try:
+        return forward(ids, mask)
+    except torch.OutOfMemoryError:
+        return None
 
 
 def batches_by_length(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:

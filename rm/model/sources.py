@@ -23,6 +23,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, 
 from rm.errors import ConfigError
 
 TINY = "tiny"
+DOWNLOADED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w./-]+)?")
 
 
@@ -74,9 +75,12 @@ class Source:
         """A directory holding all files, downloaded if need be."""
         if self.is_local:
             return self.path
-        patterns = [f"{self.subfolder}/*"] if self.subfolder else None
+        inside = f"{self.subfolder}/" if self.subfolder else ""
         root = snapshot_download(
-            self.path, revision=self.revision, allow_patterns=patterns, local_files_only=self.offline
+            self.path,
+            revision=self.revision,
+            allow_patterns=[f"{inside}{pattern}" for pattern in DOWNLOADED],
+            local_files_only=self.offline,
         )
         return str(Path(root) / self.subfolder)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModel
 
 from rm.config import TrainConfig
 from rm.model.checkpoint import load_tokenizer, read_metadata
@@ -14,6 +13,7 @@ from rm.model.create import position_limit
 from rm.model.lora import add_lora, make_lora_config, unwrap
 from rm.model.reward_model import RewardModel, RewardModelConfig, default_pooling
 from rm.model.sources import HubUnreachable, Source, find_source
+from rm.model.weights import read_backbone_config
 from rm.text import Encoder
 from rm.train.data import tokenize_groups
 from rm.train.run import Prepared, check_run, schedule
@@ -74,13 +74,10 @@ def _network(config: TrainConfig, prepared: Prepared, source: Source, skipped: l
         read_metadata(config.model.init_from)
         skipped.append("Network: with model.init_from its shape is the old model's.")
         return None
-    backbone = AutoConfig.from_pretrained(source.path, trust_remote_code=False, **source.hub_kwargs)
+    backbone = read_backbone_config(source)
     pooling = config.model.pooling if config.model.pooling != "auto" else default_pooling(backbone)
     with torch.device("meta"):
-        model = RewardModel(
-            RewardModelConfig(backbone=backbone, rubric=prepared.rubric.to_dict(), pooling=pooling),
-            AutoModel.from_config(backbone),
-        )
+        model = RewardModel(RewardModelConfig(backbone=backbone, rubric=prepared.rubric.to_dict(), pooling=pooling))
         if config.lora.rank == 0:
             return model
         lora = make_lora_config(

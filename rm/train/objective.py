@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rm.errors import ConfigError
 from rm.losses import get_dimension_loss, get_loss, graded_relevance, huber
 from rm.model import RewardOutput
 from rm.text import Batch
@@ -37,7 +38,7 @@ class LossParts:
 
 @dataclass(frozen=True)
 class Objective:
-    """Which losses, and their weights. Raises: ConfigError for an unknown name.
+    """Which losses, and their weights. Raises: ConfigError for an unknown name or option.
 
     Args:
         ranking: a name of `rm.losses.LOSSES`.
@@ -56,8 +57,15 @@ class Objective:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        get_loss(self.ranking)
         get_dimension_loss(self.dimensions)
+        pair = torch.tensor([[1.0, 0.0]])
+        mask = torch.ones_like(pair, dtype=torch.bool)
+        arguments = {"logit": pair, "score": pair, "relevance": pair, "positive": pair > 0, "mask": mask}
+        loss = get_loss(self.ranking)
+        try:  # the loss itself knows best which options it takes
+            loss(**arguments, generator=torch.Generator(), **self.options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"loss.options: {error}.") from None
 
     def __call__(self, output: RewardOutput, batch: Batch, generator: torch.Generator) -> LossParts:
         """Losses of a batch.

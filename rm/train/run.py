@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import torch.distributed as dist
 from tqdm import tqdm
 from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.training_args import OptimizerNames
 
 from rm.config import TrainConfig, config_to_dict
 from rm.errors import ConfigError, DataError, Problem
@@ -43,6 +45,7 @@ from rm.train.trainer import (
     has_ended,
     remove_checkpoint,
     step_of,
+    whole_or_gone,
 )
 
 MODEL = "model"
@@ -119,7 +122,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         RunError: the loss became NaN or infinite, or the disk is full.
     """
     prepared = check_run(config)
-    output = _prepare_output(config, resume, force)
+    output = _check_output(config, resume, force)
     args = _training_arguments(config, output, has_dev=bool(prepared.dev))
     loaded = create_model(_recipe(config, prepared.rubric), args.device, config.train.seed)
     max_length = _max_length(config.text.max_length, loaded)
@@ -140,6 +143,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         world_size=args.world_size,
     )
     _set_schedule(args, config, len(loader))
+    _open_output(config, output, resume, force, args)
     progress = Progress()
     trainer = GroupTrainer(
         loaded,
@@ -187,6 +191,11 @@ def _config_problems(config: TrainConfig) -> list[str]:
         problems.append("loss.weights: all are 0, so there is nothing to learn.")
     if config.loss.label_smoothing and config.loss.dimensions != "cross_entropy":
         problems.append("loss.label_smoothing: only loss.dimensions: cross_entropy has it.")
+    if config.train.optimizer not in set(OptimizerNames):
+        choices = ", ".join(OptimizerNames)
+        problems.append(f"train.optimizer: no optimizer {config.train.optimizer!r}. Choose one of: {choices}.")
+    if config.output and Path(config.output).is_file():
+        problems.append(f"output: {config.output} is a file, expected a directory.")
     if config.deepspeed and not Path(config.deepspeed).is_file():
         problems.append(f"deepspeed: no such file: {config.deepspeed}")
     return problems
@@ -260,27 +269,36 @@ def _max_length(asked: int, loaded: LoadedModel) -> int:
     return min(asked, limit) if limit else asked
 
 
-def _prepare_output(config: TrainConfig, resume: bool, force: bool) -> Path:
-    """An output directory that belongs to this run: new, emptied by `force`, or an earlier run's for `resume`."""
+def _check_output(config: TrainConfig, resume: bool, force: bool) -> Path:
+    """An output directory that may become this run's: new, an earlier run's to `resume`, or one to replace."""
     output = Path(config.output).expanduser().resolve()
-    plain = config_to_dict(config)
+    if _rank() != 0:
+        return output
     saved = output / CONFIG
-    if _rank() == 0:
-        if resume and saved.is_file():
-            changed = _changed(json.loads(saved.read_text(encoding="utf-8")), plain)
-            if changed:
-                raise ConfigError([f"--resume: {line}. Keep the run's own value, or start anew." for line in changed])
-        elif output.exists() and any(output.iterdir()):
-            if not force:
-                raise ConfigError(
-                    f"output: {config.output} is not empty. Add --resume to go on with the run in it, --force to "
-                    "replace it, or choose another directory."
-                )
-            check_target(output, force=True)
+    if resume and saved.is_file():
+        changed = _changed(json.loads(saved.read_text(encoding="utf-8")), config_to_dict(config))
+        if changed:
+            raise ConfigError([f"--resume: {line}. Keep the run's own value, or start anew." for line in changed])
+    elif output.exists() and any(output.iterdir()):
+        if not force:
+            raise ConfigError(
+                f"output: {config.output} is not empty. Add --resume to go on with the run in it, --force to "
+                "replace it, or choose another directory."
+            )
+        check_target(output, force=True)
+    return output
+
+
+def _open_output(config: TrainConfig, output: Path, resume: bool, force: bool, args: TrainingArguments) -> None:
+    """Make the directory this run's own. Only here, with the model loaded, does `force` remove what was in it."""
+    if args.process_index == 0:
+        resumed = resume and (output / CONFIG).is_file()
+        if force and not resumed and output.exists() and any(output.iterdir()):
             shutil.rmtree(output)
         output.mkdir(parents=True, exist_ok=True)
-        write_text_whole(saved, json.dumps(plain, indent=2) + "\n", force=True)
-    return output
+        write_text_whole(output / CONFIG, json.dumps(config_to_dict(config), indent=2) + "\n", force=True)
+    if args.world_size > 1:
+        dist.barrier()
 
 
 def _changed(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
@@ -301,6 +319,8 @@ def _training_arguments(config: TrainConfig, output: Path, has_dev: bool) -> Tra
     autocast = settings.autocast
     if autocast == "auto":
         autocast = "bfloat16" if has_fast_bfloat16(device) else "none"
+    if config.deepspeed and importlib.util.find_spec("deepspeed") is None:
+        raise ConfigError("deepspeed: the package is not installed: pip install deepspeed. Or leave deepspeed empty.")
     if config.tracking.wandb:
         set_up_wandb(config.tracking.project, config.tracking.mode, output)
     args = TrainingArguments(
@@ -398,7 +418,8 @@ def _finish(
     target = output / MODEL
     if best is None:
         last = output / ".last.partial"
-        trainer.save_model(str(last), _internal_call=True)
+        with whole_or_gone(last):
+            trainer.save_model(str(last), _internal_call=True)
         best = last
     if trainer.args.should_save:
         with replace_directory(target, force=True) as staging:

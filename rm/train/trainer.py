@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
@@ -278,7 +277,7 @@ class GroupTrainer(Trainer):
         if self.args.should_save:
             shutil.rmtree(staging, ignore_errors=True)
         self._barrier()
-        with _whole_or_gone(staging):
+        with whole_or_gone(staging):
             self.save_model(str(staging), _internal_call=True)
         if self.args.should_save:
             (staging / BEST_FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -301,7 +300,7 @@ class GroupTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         newest = Path(self._get_output_dir()) / f"checkpoint-{self.state.global_step}"
-        with _whole_or_gone(newest):
+        with whole_or_gone(newest):
             super()._save_checkpoint(model, trial)
         self._barrier()
         if not self.args.should_save:
@@ -370,13 +369,13 @@ def has_ended(checkpoint: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _whole_or_gone(path: Path) -> Iterator[None]:
+def whole_or_gone(path: Path) -> Iterator[None]:
     """What cannot be written to the end is removed. Raises: RunError where the disk is full."""
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except Exception as error:
         remove_checkpoint(path)
-        # torch.save and safetensors tell a failed write in words, the system by number.
+        # The system tells by number; torch.save, safetensors and tokenizers have errors of their own, with words.
         told = any(words in str(error) for words in ("inline_container", "PytorchStreamWriter", "os error 28"))
         if told or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
             raise RunError(

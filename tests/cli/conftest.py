@@ -18,7 +18,7 @@ from rm.rubric import Rubric
 
 Row = dict[str, Any]
 DIMENSIONS = Rubric.load("math").dimension_names
-WORDS = " ".join(["What is plus ? makes , so it . < > / [ ] task type problem reasoning math tests", *map(str, range(60))])
+WORDS = "What is plus ? makes , so it . < > / [ ] task type problem reasoning math tests"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("base")
     tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.train_from_iterator([WORDS], trainers.WordLevelTrainer(special_tokens=["[UNK]", "[PAD]"]))
+    tokenizer.train_from_iterator(
+        [WORDS, " ".join(map(str, range(60)))], trainers.WordLevelTrainer(special_tokens=["[UNK]", "[PAD]"])
+    )
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]")
     shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
     ends = {"pad_token_id": 1, "bos_token_id": None, "eos_token_id": None}
@@ -130,7 +132,9 @@ def train_argv(base: Path, files: dict[str, Path]) -> Callable[..., list[str]]:
 
 
 @pytest.fixture(scope="session")
-def trained(train_argv: Callable[..., list[str]], files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(
+    train_argv: Callable[..., list[str]], files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The output of a finished run, an adapter."""
     output = tmp_path_factory.mktemp("trained") / "run"
     assert main(train_argv(output, "--data.dev", files["dev"])) == 0

@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from rm.errors import RunError
 from rm.model import LoadedModel, RewardOutput
-from rm.model.scoring import Scores, batches_by_length, score_tokens
+from rm.model.scoring import Scores, batches_by_length, encoder_of, score_tokens
+from rm.text import Row
 
 CPU = torch.device("cpu")
 SEQUENCES = [tuple(range(2, 2 + length)) for length in (5, 40, 1, 17, 40, 3, 29)]
@@ -77,9 +79,24 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(room):
     assert forward.batches[0] == 7
 
 
-def test_one_row_that_does_not_fit_is_an_error():
-    with pytest.raises(torch.OutOfMemoryError):
+def test_one_row_that_does_not_fit_is_an_error_that_says_what_to_do():
+    with pytest.raises(RunError, match=r"40 tokens does not fit.*--max-length"):
         score(FirstToken(room=0))
+
+
+@pytest.mark.parametrize(("family", "limit"), [("bert", 512), ("gpt2", 512), ("roberta", 510), ("qwen2", 3072)])
+def test_learned_positions_bound_the_length_and_rotary_ones_do_not(family, limit, fresh):
+    assert encoder_of(fresh(family)).max_length == limit
+    assert encoder_of(fresh(family), 5000).max_length == (5000 if family == "qwen2" else limit)
+    assert encoder_of(fresh(family), 77).max_length == 77
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "roberta", "qwen2"])
+def test_a_text_of_the_greatest_length_can_be_scored(family, fresh):
+    loaded = fresh(family)
+    encoded = encoder_of(loaded, 600).encode([Row("p" * 900, "r", "math")])[0]
+    assert encoded.fits
+    assert np.isfinite(score(loaded.model, [encoded.input_ids]).logit).all()
 
 
 def test_progress_counts_every_row_once():

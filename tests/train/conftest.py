@@ -22,7 +22,7 @@ from rm.rubric import Rubric
 Row = dict[str, Any]
 MakeConfig = Callable[..., TrainConfig]
 
-WORDS = " ".join(["What is plus ? makes , so it . < > / [ ] task type problem reasoning math tests", *map(str, range(60))])
+WORDS = "What is plus ? makes , so it . < > / [ ] task type problem reasoning math tests"
 DIMENSIONS = Rubric.load("math").dimension_names
 PROCESSES = Path(__file__).with_name("processes.py")
 
@@ -55,7 +55,9 @@ def make_base(directory: Path, dropout: float) -> Path:
     """Random weights, always the same; a tokenizer of whole words."""
     tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.train_from_iterator([WORDS], trainers.WordLevelTrainer(special_tokens=["[UNK]", "[PAD]"]))
+    tokenizer.train_from_iterator(
+        [WORDS, " ".join(map(str, range(60)))], trainers.WordLevelTrainer(special_tokens=["[UNK]", "[PAD]"])
+    )
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]")
     config = Qwen2Config(
         vocab_size=len(fast),

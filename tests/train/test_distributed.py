@@ -17,9 +17,9 @@ from rm.cli.main import main
 Same = Callable[..., None]
 Processes = Callable[[list[dict[str, Any]]], list[list[int]]]
 
-# groups_per_step, tokens_per_microbatch. Ten groups: 4 a step leave 2 for the last step of an epoch, 3 leave one, so
-# that a process has none. Few tokens make a micro-batch of each group, of which one process then has more.
-SETTINGS = {"even": (4, 100_000), "a process without a group": (3, 100_000), "uneven micro-batches": (3, 1)}
+# groups_per_step, tokens_per_microbatch. Of ten groups, 3 a step leave one for the last step of an epoch, so that a
+# process has none; with so few tokens each group is a micro-batch, and one process has two of them, the other one.
+SETTINGS = {"even": (4, 100_000), "uneven": (3, 1)}
 STEPS = 20
 
 
@@ -81,9 +81,9 @@ def test_torchrun_equals_one_process(
     base: Path, train_file: Path, dev_file: Path, tmp_path: Path, same_weights: Same
 ) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    assert main(argv(base, train_file, dev_file, one, "uneven micro-batches")) == 0
+    assert main(argv(base, train_file, dev_file, one, "uneven")) == 0
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*torchrun, "-m", "rm.cli.main", *argv(base, train_file, dev_file, two, "uneven micro-batches"), "--json"]
+    command = [*torchrun, "-m", "rm.cli.main", *argv(base, train_file, dev_file, two, "uneven"), "--json"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     assert json.loads(done.stdout)["steps"] == STEPS  # one process speaks for both

@@ -158,6 +158,12 @@ def test_ties_of_list_mle_are_broken_by_the_generator_alone() -> None:
     assert losses[0] == losses[1] != losses[2]
 
 
+@pytest.mark.parametrize("options", [{"bogus": 1}, {"target_temperature": 0}, {"target_temperature": "warm"}])
+def test_an_option_that_the_loss_does_not_take_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"^loss\.options: "):
+        Objective("list_net", "cross_entropy", 1.0, EQUAL, options)
+
+
 @pytest.mark.parametrize(("ranking", "dimensions"), [("list_nett", "cross_entropy"), ("list_net", "crossentropy")])
 def test_an_unknown_loss_is_refused_with_the_choices(ranking: str, dimensions: str) -> None:
     with pytest.raises(ConfigError, match=r"choose one of: .*(list_net|ordinal)"):

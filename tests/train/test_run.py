@@ -139,9 +139,7 @@ def long_dev(dev_file: Path, tmp_path: Path, of: int) -> Path:
     return file
 
 
-def test_dev_groups_that_do_not_fit_are_left_out_and_said(
-    config: MakeConfig, dev_file: Path, tmp_path: Path
-) -> None:
+def test_dev_groups_that_do_not_fit_are_left_out_and_said(config: MakeConfig, dev_file: Path, tmp_path: Path) -> None:
     result = train(config(**evaluated(long_dev(dev_file, tmp_path, of=2), **{"train.max_steps": 2})))
     assert "2 of 5 dev groups are left out: not every candidate of theirs fits." in result.notes
 
