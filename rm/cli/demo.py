@@ -105,6 +105,7 @@ Done in {seconds:.0f} s. Look at {out / "evaluation" / "report.html"}
 With a real model and groups of your own:
   tracelift-rm groups check groups.jsonl --rubric math
   tracelift-rm groups split groups.jsonl --out data
-  tracelift-rm train --config configs/train-math-7b.yaml --data.train data/train.jsonl --data.dev data/dev.jsonl --output runs/math
+  tracelift-rm train --config configs/train-math-7b.yaml --output runs/math \\
+      --data.train data/train.jsonl --data.dev data/dev.jsonl
   tracelift-rm evaluate runs/math data/dev.jsonl --surface-train data/train.jsonl --out runs/math-evaluation
   tracelift-rm export runs/math exports/math --merge"""

@@ -159,7 +159,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         keep_checkpoints=config.train.keep_checkpoints,
         callbacks=[JsonlLog(output, len(loader)), progress],
     )
-    scorer.forward = lambda ids, mask: trainer.model(input_ids=ids, attention_mask=mask)
+    scorer.forward = lambda ids, mask: trainer.network(input_ids=ids, attention_mask=mask)
     for default in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(default)
     checkpoint = _last_checkpoint(output) if resume else None

@@ -99,11 +99,19 @@ class GroupTrainer(Trainer):
         self._num_dimensions = len(loaded.rubric.dimensions)
         self._sums: Tensor | None = None
         self._summed_steps = 0
-        facts = best_facts(Path(args.output_dir))
+        self._output = Path(args.output_dir or ".")
+        facts = best_facts(self._output)
         self._best = Best(facts["step"], facts["value"]) if facts else None
         # The trainer asks for a dataset before it evaluates; `evaluate` below has its own.
-        dev = [] if score_dev is not None else None
+        dev: list[Any] | None = [] if score_dev is not None else None
         super().__init__(model=loaded.peft or loaded.model, args=args, eval_dataset=dev, callbacks=callbacks)
+
+    @property
+    def network(self) -> nn.Module:
+        """What trains now: the reward model, its adapter wrapper, or what a sharding engine made of it."""
+        if self.model is None:
+            raise TypeError("the trainer has no model")
+        return self.model
 
     # ---- data -------------------------------------------------------------------------------------------------
 
@@ -202,12 +210,12 @@ class GroupTrainer(Trainer):
     def _backward_kwargs(self) -> dict[str, Any]:
         return {"scale_wrt_gas": False} if self.is_deepspeed_enabled else {}
 
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # type: ignore[override]
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Weight decay on matrices only; the heads may have a learning rate of their own."""
         if self.optimizer is not None:
             return self.optimizer
-        network = model if model is not None else self.model
-        cls, options = self.get_optimizer_cls_and_kwargs(self.args, network)
+        network = model if model is not None else self.network
+        cls, options = self.get_optimizer_cls_and_kwargs(self.args)
         rate = self.args.learning_rate
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for name, parameter in network.named_parameters():
@@ -249,13 +257,13 @@ class GroupTrainer(Trainer):
             self._sums, self._summed_steps = None, 0
         super().log(logs, *args, **kwargs)
 
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:  # type: ignore[override]
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Ranking metrics of the dev groups; keeps the model where it is the best so far."""
         if self._score_dev is None:
             return {}
-        self.model.eval()
+        self.network.eval()
         scored = self._score_dev()
-        self.model.train()
+        self.network.train()
         if not all(each.scorable for each in scored):
             raise _diverged("The scores of dev groups became NaN or infinite", self.state.global_step)
         metrics = {f"eval_{name}": value for name, value in dev_metrics(scored).items()}
@@ -264,14 +272,14 @@ class GroupTrainer(Trainer):
         if self._best is None or value > self._best.value:
             self._best = Best(step, value)
             self._save_best({"step": step, "metric": self._metric, "value": value, **metrics})
-        elif self._patience and (step - self._best.step) >= self._patience * self.args.eval_steps:
+        elif self._patience and (step - self._best.step) >= self._patience * int(self.args.eval_steps or 1):
             self.control.should_training_stop = True
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _save_best(self, facts: dict[str, Any]) -> None:
         """Writes `best-STEP` whole, then removes the one before: at every moment one of them is whole."""
-        output = Path(self.args.output_dir)
+        output = self._output
         target = output / f"{BEST}-{facts['step']}"
         staging = output / f".{target.name}.partial"
         if self.args.should_save:
@@ -293,10 +301,10 @@ class GroupTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Weights, configuration and tokenizer; no pickled arguments. Every process calls this, one of them writes."""
         if self.args.should_save:
-            save_reward_model(self.model, self._loaded.tokenizer, Path(output_dir or self.args.output_dir), state_dict)
+            save_reward_model(self.network, self._loaded.tokenizer, Path(output_dir or self._output), state_dict)
 
     def _get_output_dir(self, trial: Any = None) -> str:
-        return str(Path(self.args.output_dir) / CHECKPOINTS)
+        return str(self._output / CHECKPOINTS)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         newest = Path(self._get_output_dir()) / f"checkpoint-{self.state.global_step}"
@@ -306,7 +314,7 @@ class GroupTrainer(Trainer):
         if not self.args.should_save:
             return
         (newest / MARKER).write_text(json.dumps({"step": self.state.global_step}) + "\n", encoding="utf-8")
-        for old in complete_checkpoints(Path(self.args.output_dir))[: -self._keep_checkpoints]:
+        for old in complete_checkpoints(self._output)[: -self._keep_checkpoints]:
             remove_checkpoint(old)
 
     def restore_ended(self, checkpoint: Path) -> None:
