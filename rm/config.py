@@ -130,7 +130,8 @@ class LossConfig:
     Args:
         ranking: a name of `rm.losses.LOSSES`.
         dimensions: a name of `rm.losses.DIMENSION_LOSSES`.
-        temperature: T in z = logit(score) / T.
+        temperature: T in z = logit(score) / T. Below 1, since the total head alone can move the logit by little more
+            than 2: at 1 the ranking loss would drive it into saturation (see tests/benchmarks/RESULTS.md).
         options: parameters of the ranking loss, e.g. `{target_temperature: 0.1}`.
         label_smoothing: of the dimension loss.
         weights: of the parts.
@@ -138,7 +139,7 @@ class LossConfig:
 
     ranking: str = "list_net"
     dimensions: str = "cross_entropy"
-    temperature: PositiveFloat = 1.0
+    temperature: PositiveFloat = 0.25
     options: dict[str, Any] = field(default_factory=dict)
     label_smoothing: Fraction = 0.0
     weights: LossWeights = field(default_factory=LossWeights)
