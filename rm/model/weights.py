@@ -70,23 +70,27 @@ def load_backbone(source: Source, dropout: float | None = None, **kwargs: Any) -
         kwargs: for `from_pretrained`.
 
     Raises:
-        ConfigError: an encoder-decoder, or a checkpoint that lacks weights of the backbone or has other shapes.
+        ConfigError: an encoder-decoder, an attention that cannot be had, or a checkpoint that lacks weights of the
+            backbone or has other shapes.
     """
     config = read_backbone_config(source)
     set_dropout(config, dropout)
     weight_shapes(source)
-    with quiet_loading():
-        model, info = AutoModel.from_pretrained(
-            source.path,
-            config=config,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported, and refused below
-            trust_remote_code=False,
-            use_safetensors=True,
-            **no_pooler(config),
-            **source.hub_kwargs,
-            **kwargs,
-        )
+    try:
+        with quiet_loading():
+            model, info = AutoModel.from_pretrained(
+                source.path,
+                config=config,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported, and refused below
+                trust_remote_code=False,
+                use_safetensors=True,
+                **no_pooler(config),
+                **source.hub_kwargs,
+                **kwargs,
+            )
+    except (ValueError, ImportError) as error:  # an attention or quantisation that this backbone or machine lacks
+        raise ConfigError(f"{source}: {' '.join(str(error).split())}") from error
     check_all_loaded(source, info)
     return model
 

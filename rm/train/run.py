@@ -52,7 +52,16 @@ MODEL = "model"
 CONFIG = "run.json"
 PROVENANCE = "training.json"
 EVALUATIONS = 8
-FREE_TO_CHANGE = ("output", "tracking.", "train.tokens_per_microbatch", "train.keep_checkpoints", "train.log_every")
+FREE_TO_CHANGE = (
+    "output",
+    "data.train",
+    "data.dev",
+    "rubric",
+    "tracking.",
+    "train.tokens_per_microbatch",
+    "train.keep_checkpoints",
+    "train.log_every",
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,8 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         RunError: the loss became NaN or infinite, or the disk is full.
     """
     prepared = check_run(config)
-    output = _check_output(config, resume, force)
+    identity = _identity(config, prepared)
+    output = _check_output(config, identity, resume, force)
     args = _training_arguments(config, output, has_dev=bool(prepared.dev))
     loaded = create_model(_recipe(config, prepared.rubric), args.device, config.train.seed)
     max_length = _max_length(config.text.max_length, loaded)
@@ -143,7 +153,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         world_size=args.world_size,
     )
     _set_schedule(args, config, len(loader))
-    _open_output(config, output, resume, force, args)
+    _open_output(identity, output, resume, force, args)
     progress = Progress()
     trainer = GroupTrainer(
         loaded,
@@ -269,14 +279,24 @@ def _max_length(asked: int, loaded: LoadedModel) -> int:
     return min(asked, limit) if limit else asked
 
 
-def _check_output(config: TrainConfig, resume: bool, force: bool) -> Path:
+def _identity(config: TrainConfig, prepared: Prepared) -> dict[str, Any]:
+    """What makes a run this run: its settings, and the content of its data and rubric wherever they lie."""
+    content = {
+        "train": [item["sha256"] for item in data_facts(config.data.train)],
+        "dev": [item["sha256"] for item in data_facts(config.data.dev)],
+        "rubric": prepared.rubric.fingerprint,
+    }
+    return {**config_to_dict(config), "content": content}
+
+
+def _check_output(config: TrainConfig, identity: dict[str, Any], resume: bool, force: bool) -> Path:
     """An output directory that may become this run's: new, an earlier run's to `resume`, or one to replace."""
     output = Path(config.output).expanduser().resolve()
     if _rank() != 0:
         return output
     saved = output / CONFIG
     if resume and saved.is_file():
-        changed = _changed(json.loads(saved.read_text(encoding="utf-8")), config_to_dict(config))
+        changed = _changed(json.loads(saved.read_text(encoding="utf-8")), identity)
         if changed:
             raise ConfigError([f"--resume: {line}. Keep the run's own value, or start anew." for line in changed])
     elif output.exists() and any(output.iterdir()):
@@ -289,14 +309,14 @@ def _check_output(config: TrainConfig, resume: bool, force: bool) -> Path:
     return output
 
 
-def _open_output(config: TrainConfig, output: Path, resume: bool, force: bool, args: TrainingArguments) -> None:
+def _open_output(identity: dict[str, Any], output: Path, resume: bool, force: bool, args: TrainingArguments) -> None:
     """Make the directory this run's own. Only here, with the model loaded, does `force` remove what was in it."""
     if args.process_index == 0:
         resumed = resume and (output / CONFIG).is_file()
         if force and not resumed and output.exists() and any(output.iterdir()):
             shutil.rmtree(output)
         output.mkdir(parents=True, exist_ok=True)
-        write_text_whole(output / CONFIG, json.dumps(config_to_dict(config), indent=2) + "\n", force=True)
+        write_text_whole(output / CONFIG, json.dumps(identity, indent=2) + "\n", force=True)
     if args.world_size > 1:
         dist.barrier()
 

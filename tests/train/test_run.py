@@ -173,6 +173,24 @@ def test_resume_refuses_another_learning_rate(config: MakeConfig) -> None:
         train(config(**{"train.max_steps": 1, "train.learning_rate": 0.5}), resume=True)
 
 
+def test_resume_refuses_data_that_was_edited_meanwhile(config: MakeConfig, tmp_path: Path) -> None:
+    first = config(**{"train.max_steps": 1})
+    data = tmp_path / "groups.jsonl"
+    data.write_bytes(Path(first.data.train[0]).read_bytes())
+    train(config(**{"train.max_steps": 1, "data.train": [str(data)]}))
+    data.write_text("\n".join(data.read_text(encoding="utf-8").splitlines()[1:]), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"content\.train"):
+        train(config(**{"train.max_steps": 1, "data.train": [str(data)]}), resume=True)
+
+
+def test_resume_takes_the_same_data_from_another_place(config: MakeConfig, tmp_path: Path) -> None:
+    first = config(**{"train.max_steps": 1})
+    train(first)
+    moved = tmp_path / "elsewhere.jsonl"
+    moved.write_bytes(Path(first.data.train[0]).read_bytes())
+    assert train(config(**{"train.max_steps": 1, "data.train": [str(moved)]}), resume=True).steps == 1
+
+
 def test_resume_names_every_change_at_once(config: MakeConfig) -> None:
     train(config(**{"train.max_steps": 1}))
     with pytest.raises(ConfigError) as caught:
