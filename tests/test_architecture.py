@@ -180,3 +180,9 @@ def test_the_public_names_are_all_there():
 def test_an_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="Reward"):
         _ = rm.Reward
+
+
+def test_the_readme_lists_every_file_of_the_package():
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    files = [file for file in PACKAGE.rglob("*.py") if file.name != "__init__.py"]
+    assert [file.name for file in files if file.name not in readme] == []
