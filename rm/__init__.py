@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rm.model import RewardModel
     from rm.rubric import Rubric
 
-__version__ = "0.1.0"
+__version__ = "0.1.0.dev0"
 
 _HOME = {
     "Group": "rm.groups",

@@ -387,6 +387,9 @@ def _explain(cls: type, error: ValidationError, source: str) -> list[str]:
                 break
         key = ".".join(parts)
         if item["type"] == "unexpected_keyword_argument":
+            if "." in str(item["loc"][-1]):
+                problems[key] = f"{source}: unknown key {key}. In a file, write sections: {_nested(key)}"
+                continue
             near = _near(key, [*known, *sections])
             hint = f"Did you mean {near}?" if near else f"Known here: {_siblings(key, known)}."
             problems[key] = f"{source}: unknown key {key}. {hint}"
@@ -395,6 +398,12 @@ def _explain(cls: type, error: ValidationError, source: str) -> list[str]:
         else:
             problems[key] = f"{source}: {key} = {item['input']!r}: {item['msg']}."
     return list(problems.values())
+
+
+def _nested(key: str) -> str:
+    """`data.train` -> `data: {train: ...}`."""
+    *sections, leaf = key.split(".")
+    return "".join(f"{section}: {{" for section in sections) + f"{leaf}: ..." + "}" * len(sections)
 
 
 def _near(key: str, names: Sequence[str]) -> str:

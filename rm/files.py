@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,22 +21,69 @@ from rm.errors import ConfigError, RunError
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def check_target(target: str | Path, force: bool = False) -> Path:
-    """Refuses, before any work is done, a target that exists (unless `force`) or that must not be replaced.
+def check_target(target: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> Path:
+    """Refuses, before any work is done, a target that cannot be written or must not be replaced.
+
+    Args:
+        target: a file or a directory to be.
+        force: whether it may exist.
+        inputs: what the command reads; those that do not exist are passed over.
 
     Returns:
         The target with links resolved, so that a link keeps pointing at the new content.
 
     Raises:
-        ConfigError: the target exists and `force` is not set, or it holds the current or the home directory.
+        ConfigError: the target exists and `force` is not set, or it is or holds an input, the current or the
+            home directory.
+        RunError: nothing can be written in the nearest directory that exists.
     """
     path = Path(target).expanduser().resolve()
+    if path.exists():
+        for each in inputs:
+            if _is_or_holds(path, Path(each).expanduser().resolve()):
+                raise ConfigError(f"{target} is or holds the input {each}. Choose another place.")
+        if not force:
+            raise ConfigError(f"{target} exists already. Choose another place, or add --force to replace it.")
+        if path.is_dir() and any(kept.is_relative_to(path) for kept in (Path.cwd(), Path.home().resolve())):
+            raise ConfigError(f"{target} holds the current or the home directory; --force does not replace that.")
+    place = next(parent for parent in path.parents if parent.exists())
+    with _told_as_run_error(path), tempfile.TemporaryFile(dir=place):  # permissions alone do not tell (root, /proc)
+        pass
+    return path
+
+
+def check_file(target: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> Path:
+    """As `check_target`, for a file. Raises: ConfigError, too, where the target is a directory or a device."""
+    path = check_target(target, force, inputs)
+    if path.is_dir():
+        raise ConfigError(f"{target} is a directory where a file is to be written. Choose another place.")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{target} is a device or a pipe; --force does not replace that.")
+    return path
+
+
+def check_directory(
+    target: str | Path, force: bool = False, inputs: Iterable[str | Path] = (), *, made_with: Iterable[Set[str]]
+) -> Path:
+    """As `check_target`, for a directory: `force` replaces none but an empty one and those of the same command.
+
+    Args:
+        target: a directory to be.
+        force: whether it may exist.
+        inputs: what the command reads.
+        made_with: sets of names inside; a directory that holds all of one set is taken for the command's own.
+
+    Raises:
+        ConfigError: as `check_target`; the target is a file, or it holds other things.
+        RunError: as `check_target`.
+    """
+    path = check_target(target, force, inputs)
     if not path.exists():
         return path
-    if not force:
-        raise ConfigError(f"{target} exists already. Choose another place, or add --force to replace it.")
-    if path.is_dir() and any(kept.is_relative_to(path) for kept in (Path.cwd(), Path.home().resolve())):
-        raise ConfigError(f"{target} holds the current or the home directory; --force does not replace that.")
+    _refuse_file(target, path)
+    own = any(all((path / name).exists() for name in names) for names in made_with)
+    if not own and any(path.iterdir()):
+        raise ConfigError(f"{target} holds other things; choose another place or remove it yourself.")
     return path
 
 
@@ -52,8 +100,7 @@ def replace_directory(target: str | Path, force: bool = False) -> Iterator[Path]
         RunError: the disk is full, or the place cannot be written.
     """
     path = check_target(target, force)
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"{target} is a file where a directory is to be written. Choose another place.")
+    _refuse_file(target, path)
     staging = _beside(path)
     with _told_as_run_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,9 +122,7 @@ def replace_file(target: str | Path, force: bool = False) -> Iterator[Path]:
         ConfigError: `target` exists and `force` is not set, or it is a directory.
         RunError: the disk is full, or the place cannot be written.
     """
-    path = check_target(target, force)
-    if path.is_dir():
-        raise ConfigError(f"{target} is a directory where a file is to be written. Choose another place.")
+    path = check_file(target, force)
     staging = _beside(path)
     with _told_as_run_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,6 +143,16 @@ def write_text_whole(path: str | Path, text: str, force: bool = False) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _is_or_holds(path: Path, inside: Path) -> bool:
+    """Whether replacing `path` replaces `inside` (links resolved); a hard link is the same file."""
+    return inside.exists() and (inside.is_relative_to(path) or inside.samefile(path))
+
+
+def _refuse_file(target: str | Path, path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{target} is a file where a directory is to be written. Choose another place.")
 
 
 def _beside(path: Path) -> Path:

@@ -288,3 +288,10 @@ def test_every_shipped_configuration_opens_with_its_command(file):
 def test_yaml_outside_a_file_names_its_source():
     (problem,) = problems_of(lambda: read_yaml("{a: 1", "--train.seed"))
     assert problem.startswith("--train.seed:1: not valid YAML")
+
+
+def test_a_dotted_key_in_a_file_is_told_how_to_be_written(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("data.train: [a.jsonl]\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"write sections: data: \{train: \.\.\.\}"):
+        load_config(TrainConfig, file)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rm.errors import ConfigError, RunError
-from rm.files import check_target, replace_directory, replace_file, write_text_whole
+from rm.files import check_directory, check_file, check_target, replace_directory, replace_file, write_text_whole
 
 
 def listing(folder: Path) -> list[str]:
@@ -126,3 +126,42 @@ def test_a_link_keeps_pointing_at_the_new_content(tmp_path: Path) -> None:
 def test_text_is_written_as_it_is(tmp_path: Path) -> None:
     write_text_whole(tmp_path / "deep" / "a.txt", "é\r\nb\n")
     assert (tmp_path / "deep" / "a.txt").read_bytes() == "é\r\nb\n".encode()
+
+
+def test_a_target_never_replaces_an_input(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    rows = tmp_path / "data" / "rows.jsonl"
+    rows.write_text("{}")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    (tmp_path / "hard").hardlink_to(rows)
+    for target in (rows, tmp_path / "data", tmp_path / "link", tmp_path / "hard", tmp_path):
+        with pytest.raises(ConfigError, match="is or holds the input"):
+            check_target(target, force=True, inputs=[tmp_path / "none", rows])
+    assert check_target(tmp_path / "data" / "out", inputs=[tmp_path / "data"]) == tmp_path / "data" / "out"
+
+
+def test_force_replaces_only_a_directory_of_the_same_command(tmp_path: Path) -> None:
+    made_with = [{"metrics.json"}, {"a", "b"}]
+    out = tmp_path / "out"
+    out.mkdir()
+    check_directory(out, force=True, made_with=made_with)
+    (out / "a").touch()
+    with pytest.raises(ConfigError, match="holds other things; choose another place or remove it yourself"):
+        check_directory(out, force=True, made_with=made_with)
+    (out / "b").touch()
+    check_directory(out, force=True, made_with=made_with)
+    with pytest.raises(ConfigError, match="is a file"):
+        check_directory(out / "a", force=True, made_with=made_with)
+
+
+def test_a_device_is_not_replaced() -> None:
+    with pytest.raises(ConfigError, match="a device"):
+        check_file("/dev/null", force=True)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="Cannot write"):
+        check_target(tmp_path / "file" / "deep" / "out")
+    assert check_target(tmp_path / "deep" / "out") == tmp_path / "deep" / "out"
+    assert listing(tmp_path) == ["file"]

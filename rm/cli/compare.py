@@ -10,14 +10,14 @@ import sys
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb `compare`."""
-    from rm.cli.scoring import add_model_options
+    from rm.cli.scoring import add_model_options, add_seed_option
 
     parser = subparsers.add_parser("compare", help="paired differences of two models", description=__doc__)
     parser.add_argument("a", metavar="A", help="a reward model")
     parser.add_argument("b", metavar="B", help="another one")
     parser.add_argument("data", metavar="DATA", nargs="+", help="files of groups")
     parser.add_argument("--surface-train", metavar="F", nargs="+", help="groups for the bag of words to learn from")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the bootstrap (0)")
+    add_seed_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_model_options(parser)
     parser.set_defaults(run=_compare)

@@ -6,35 +6,48 @@ import argparse
 import json
 import sys
 import time
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 STEPS = 60
 OUT = "runs/demo"
+_MADE_WITH = ({"run/run.json"}, {"evaluation/metrics.json"})
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb `demo`."""
+    from rm.cli.scoring import positive
+
     parser = subparsers.add_parser(
         "demo", help="the whole way in a few minutes, without a network", description=__doc__
     )
     parser.add_argument("--out", metavar="DIR", default=OUT, help=f"gets everything the demo makes ({OUT})")
-    parser.add_argument("--steps", metavar="N", type=int, default=STEPS, help=f"training steps ({STEPS})")
+    parser.add_argument("--steps", metavar="N", type=positive, default=STEPS, help=f"training steps ({STEPS})")
     parser.add_argument("--force", action="store_true", help="replace DIR")
-    parser.add_argument("--json", action="store_true", help="print metrics.json at the end")
+    parser.add_argument("--json", action="store_true", help="print metrics.json, and nothing else, on stdout")
     parser.set_defaults(run=_demo)
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from rm.cli.main import main
-    from rm.files import check_target
-    from rm.lab import SAMPLE_DEV, SAMPLE_TRAIN
+    from rm.files import check_directory
 
     out = Path(args.out)
-    check_target(out, args.force)
+    check_directory(out, args.force, made_with=_MADE_WITH)
+    with redirect_stdout(sys.stderr) if args.json else nullcontext():
+        code = _whole_way(out, args.steps)
+    if args.json and not code:
+        print((out / "evaluation" / "metrics.json").read_text(encoding="utf-8"), end="")
+    return code
+
+
+def _whole_way(out: Path, steps: int) -> int:
+    from rm.cli.main import main
+    from rm.lab import SAMPLE_DEV, SAMPLE_TRAIN
+
     started = time.monotonic()
     run, evaluation, export = str(out / "run"), str(out / "evaluation"), str(out / "export")
     rows, scores = out / "rows.jsonl", out / "scores.jsonl"
-    steps = [
+    commands = [
         (
             "1/4 Train a LoRA reward model on sample groups.",
             [
@@ -47,8 +60,8 @@ def _demo(args: argparse.Namespace) -> int:
                     "--data.dev",
                     str(SAMPLE_DEV),
                 ),
-                *("--train.max_steps", str(args.steps), "--train.groups_per_step", "8"),
-                *("--train.learning_rate", "1e-3", "--train.eval_every", str(max(1, args.steps // 3))),
+                *("--train.max_steps", str(steps), "--train.groups_per_step", "8"),
+                *("--train.learning_rate", "1e-3", "--train.eval_every", str(max(1, steps // 3))),
                 *("--output", run, "--force"),
             ],
         ),
@@ -65,7 +78,7 @@ def _demo(args: argparse.Namespace) -> int:
             ["score", export, "--input", str(rows), "--output", str(scores), "--force"],
         ),
     ]
-    for title, command in steps:
+    for title, command in commands:
         print(f"\n== {title}\n   tracelift-rm {_shown(command, out)}", file=sys.stderr)
         if command[0] == "score":
             rows.write_text("".join(json.dumps(row) + "\n" for row in _example(SAMPLE_DEV)), encoding="utf-8")
@@ -75,8 +88,6 @@ def _demo(args: argparse.Namespace) -> int:
     for line in scores.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         print(f"score {row['score']:.3f}  {row['reasoning'].splitlines()[-1]}")
-    if args.json:
-        print((out / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     print(_next(out, time.monotonic() - started))
     return 0
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb `evaluate`."""
-    from rm.cli.scoring import add_model_options
+    from rm.cli.scoring import add_model_options, add_seed_option
 
     parser = subparsers.add_parser("evaluate", help="ranking accuracy on held-out groups", description=__doc__)
     parser.add_argument("model", metavar="MODEL", help="a reward model's directory, or a run's output")
     parser.add_argument("data", metavar="DATA", nargs="+", help="files of groups")
     parser.add_argument("--out", metavar="DIR", required=True, help="gets metrics.json, scores.parquet, report.html")
     parser.add_argument("--surface-train", metavar="F", nargs="+", help="groups for the bag of words to learn from")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the bootstrap (0)")
+    add_seed_option(parser)
     parser.add_argument("--force", action="store_true", help="replace DIR")
     parser.add_argument("--json", action="store_true", help="print metrics.json")
     add_model_options(parser)
@@ -24,15 +24,17 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from rm.cli.scoring import make_scorer, score_groups
+    from rm.cli.scoring import inputs_of, make_scorer, score_groups
     from rm.evaluate.format import format_metrics
     from rm.evaluate.summary import summarize
     from rm.evaluate.surface import surface_baseline
-    from rm.evaluate.write import METRICS_FILE, REPORT_FILE, check_out_dir, write_evaluation
+    from rm.evaluate.write import METRICS_FILE, REPORT_FILE, write_evaluation
+    from rm.files import check_directory
     from rm.groups import load_groups
     from rm.provenance import data_facts, versions
 
-    check_out_dir(args.out, args.force)
+    inputs = inputs_of(args, args.model, *args.data, *(args.surface_train or ()))
+    check_directory(args.out, args.force, inputs, made_with=[{METRICS_FILE}])
     scorer = make_scorer(args, args.model)
     groups = load_groups(args.data, scorer.rubric)
     surface_train = load_groups(args.surface_train) if args.surface_train else None

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
+
+from rm.errors import ConfigError
 
 PROBE_GROUPS = 40
+_MADE_WITH = ({"adapter_config.json"}, {"config.json", "README.md"})
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,7 +30,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--base", metavar="PATH", help="where the adapter's base lies, if not where it says")
     parser.add_argument("--probes", metavar="F", nargs="+", help="groups to compare on (default: shipped ones)")
     parser.add_argument(
-        "--tolerance", metavar="P", type=float, default=0.99, help="least agreement of pair order after rounding (0.99)"
+        "--tolerance",
+        metavar="P",
+        type=_share,
+        default=0.99,
+        help="least agreement of pair order after rounding (0.99)",
     )
     parser.add_argument("--force", action="store_true", help="replace OUT")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
@@ -34,11 +42,17 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def _export(args: argparse.Namespace) -> int:
+    if args.adapter and args.dtype != "auto":
+        raise ConfigError(f"--dtype {args.dtype} is of merged weights; an adapter is kept as it is. Leave it out.")
     from rm.evaluate.score import rows_of
+    from rm.files import check_directory
     from rm.groups import load_groups
     from rm.lab import SAMPLE_DEV
+    from rm.model.checkpoint import model_directory
     from rm.model.export import export_model
 
+    inputs = [args.model, model_directory(args.model), *(args.probes or ()), *([args.base] if args.base else ())]
+    check_directory(args.out, args.force, inputs, made_with=_MADE_WITH)
     groups = load_groups(args.probes or [SAMPLE_DEV])[:PROBE_GROUPS]
     report = export_model(
         args.model,
@@ -50,6 +64,8 @@ def _export(args: argparse.Namespace) -> int:
         tolerance=args.tolerance,
         force=args.force,
     )
+    for note in report.notes:
+        print(note, file=sys.stderr)
     if args.json:
         print(json.dumps(dataclasses.asdict(report), indent=2))
         return 0
@@ -59,3 +75,13 @@ def _export(args: argparse.Namespace) -> int:
     )
     print(f", pair order agrees on {report.order_agreement:.4f}." if report.order_agreement is not None else ".")
     return 0
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:  # true for NaN
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text}")
+    return value

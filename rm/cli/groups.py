@@ -30,13 +30,15 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def _add_check(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from rm.cli.scoring import positive
+
     check = verbs.add_parser("check", help="find every error and doubtful place; print statistics")
     check.add_argument("paths", metavar="PATH", nargs="+", help="JSON Lines or one JSON array, plain or .gz")
     check.add_argument("--rubric", metavar="NAME|FILE", help="check labels against this rubric")
     check.add_argument(
         "--max-length",
         metavar="N",
-        type=int,
+        type=positive,
         help="tokens a text may have, for the warning on lengths (3072)",
     )
     check.add_argument("--json", action="store_true", help="print one JSON object, with every error and warning")
@@ -52,7 +54,7 @@ def _add_split(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     split.add_argument(
         "--threshold", metavar="J", type=float, help="similarity that makes near-duplicates, 0.4 to 1 (0.5)"
     )
-    split.add_argument("--force", action="store_true", help="replace DIR and all that it holds")
+    split.add_argument("--force", action="store_true", help="replace DIR, an earlier split, and all that it holds")
     split.add_argument("--json", action="store_true", help="print the report as one JSON object")
     split.set_defaults(run=_split)
 
@@ -76,12 +78,12 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _split(args: argparse.Namespace) -> int:
-    from rm.files import check_target
+    from rm.files import check_directory
     from rm.groups.read import load_groups
     from rm.groups.similarity import DEFAULT_THRESHOLD
-    from rm.groups.split import DEFAULT_SEED, split_groups, write_split
+    from rm.groups.split import DEFAULT_SEED, REPORT_FILE, split_groups, write_split
 
-    check_target(args.out, args.force)
+    check_directory(args.out, args.force, args.paths, made_with=[{REPORT_FILE}])
     split = split_groups(
         load_groups(args.paths),
         args.dev_fraction,

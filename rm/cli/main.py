@@ -12,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from rm import __version__
 from rm.cli import compare, demo, evaluate, export, groups, rubric, score, train
@@ -47,8 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(error, debug, 1, f"Unexpected failure: {what}\nRun the same command with --debug to see where.")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Options in full only: with abbreviations a new option could change what an old command means."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs, allow_abbrev=False)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="tracelift-rm",
         description="Train, evaluate and export rubric reward models for reasoning traces.",
         epilog="tracelift-rm demo shows the whole way on a small model in a few minutes.",

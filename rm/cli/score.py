@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rm.errors import DataError, Problem
+from rm.errors import ConfigError, DataError, Problem
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,7 +17,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
     parser = subparsers.add_parser("score", help="scores for rows of problem and reasoning", description=__doc__)
     parser.add_argument("model", metavar="MODEL", help="a reward model's directory, or a run's output")
-    parser.add_argument("--input", metavar="F", required=True, help="JSON Lines with problem and reasoning")
+    parser.add_argument(
+        "--input", metavar="F", required=True, help="JSON Lines with problem and reasoning; - reads them from stdin"
+    )
     parser.add_argument("--output", metavar="F", required=True, help="the rows with score and dimensions; - prints")
     parser.add_argument("--force", action="store_true", help="replace the output")
     parser.add_argument("--json", action="store_true", help="print a summary as one JSON object")
@@ -26,35 +28,41 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def _score(args: argparse.Namespace) -> int:
+    to_stdout = args.output == "-"
+    if to_stdout and args.json:
+        raise ConfigError("--output - and --json both print to stdout. Give the output a file, or leave --json out.")
     from tqdm import tqdm
 
-    from rm.cli.scoring import make_scorer
+    from rm.cli.scoring import inputs_of, make_scorer
     from rm.evaluate.score import check_score_rows
-    from rm.files import check_target, write_text_whole
+    from rm.files import check_file, write_text_whole
     from rm.groups.rows import read_rows
 
-    if args.output != "-":
-        check_target(args.output, args.force)
+    source = "/dev/stdin" if args.input == "-" else args.input
+    if not to_stdout:
+        check_file(args.output, args.force, inputs_of(args, args.model, source))
     problems: list[Problem] = []
-    read = [(row.line, row.value) for row in read_rows(args.input, problems.append)]
+    read = [(row.line, row.value) for row in read_rows(source, problems.append, what="row")]
     if problems:
         raise DataError(problems)
-    rows = check_score_rows(read, args.input)
+    rows = check_score_rows(read, source)
     scorer = make_scorer(args, args.model)
     _warn_of_missing_tests(scorer, rows)
     with tqdm(total=len(rows), desc="score", unit="trace", file=sys.stderr, disable=None) as bar:
         results = scorer.results(rows, bar.update)
     text = "".join(json.dumps(result, ensure_ascii=False) + "\n" for result in results)
-    if args.output == "-":
+    if to_stdout:
         sys.stdout.write(text)
     else:
         write_text_whole(args.output, text, args.force)
     left_out = sum(result["score"] is None for result in results)
     if args.json:
         print(json.dumps({"rows": len(rows), "unscorable": left_out, "output": args.output}))
-    elif args.output != "-":
+    elif not to_stdout:
         print(f"{len(rows) - left_out} rows scored, {left_out} too long: {Path(args.output)}")
-    return 0
+    if left_out:
+        print(f"Warning: {left_out} of {len(rows)} rows are too long and have no score.", file=sys.stderr)
+    return 0 if left_out < len(rows) else 1
 
 
 def _warn_of_missing_tests(scorer: Any, rows: list[Any]) -> None:

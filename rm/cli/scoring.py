@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rm.errors import ConfigError
@@ -21,8 +22,21 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", metavar="PATH", help="where an adapter's base lies, if not where it says")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
     parser.add_argument("--device", metavar="NAME", help="default: the first GPU, else the CPU")
-    parser.add_argument("--max-length", metavar="N", type=_positive, help="tokens a text may have")
-    parser.add_argument("--tokens-per-batch", metavar="N", type=_positive, default=16384, help="memory bound (16384)")
+    parser.add_argument("--max-length", metavar="N", type=positive, help="tokens a text may have")
+    parser.add_argument("--tokens-per-batch", metavar="N", type=positive, default=16384, help="memory bound (16384)")
+
+
+def add_seed_option(parser: argparse.ArgumentParser) -> None:
+    """The seed of the bootstrap."""
+    parser.add_argument("--seed", metavar="N", type=non_negative, default=0, help="of the bootstrap (0)")
+
+
+def inputs_of(args: argparse.Namespace, model: str, *data: str) -> list[str | Path]:
+    """Every place that a verb with these options reads; no output may replace one."""
+    from rm.model.checkpoint import model_directory
+
+    rubric = [args.rubric] if args.rubric and Path(args.rubric).is_file() else []  # else the name of a shipped one
+    return [model, model_directory(model), *data, *rubric, *([args.base] if args.base else [])]
 
 
 def make_scorer(args: argparse.Namespace, path: str) -> Scorer:
@@ -35,9 +49,10 @@ def make_scorer(args: argparse.Namespace, path: str) -> Scorer:
 
     if args.device is not None:
         try:
-            torch.device(args.device)
-        except RuntimeError as error:
-            raise ConfigError(f"--device {args.device}: {error}") from None
+            torch.zeros(1, device=args.device).item()  # `meta` holds no values, a GPU may not be there
+        except (RuntimeError, AssertionError, ImportError) as error:
+            why = str(error).split("\n", 1)[0]
+            raise ConfigError(f"--device {args.device} cannot be used here: {why}") from None
     loaded = load_reward_model(
         path,
         rubric=Rubric.load(args.rubric) if args.rubric else None,
@@ -59,8 +74,21 @@ def score_groups(scorer: Scorer, groups: Sequence[Group], label: str = "score") 
         return scorer.groups(groups, bar.update)
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"expected a positive number, found {text}")
+def positive(text: str) -> int:
+    """An option's whole number from 1 on."""
+    return _whole_number(text, 1, "a positive number")
+
+
+def non_negative(text: str) -> int:
+    """An option's whole number from 0 on."""
+    return _whole_number(text, 0, "a whole number from 0 on")
+
+
+def _whole_number(text: str, lowest: int, expected: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = lowest - 1
+    if value < lowest:
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {text}")
     return value

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from rm.cli.overrides import read_overrides
+from rm.errors import ConfigError
 
 if TYPE_CHECKING:
     from rm.train import CheckReport, TrainResult
@@ -38,12 +39,14 @@ def _train(args: argparse.Namespace) -> int:
 
     overrides = read_overrides(TrainConfig, args.rest)
     if args.seed is not None:
+        if "train.seed" in overrides:
+            raise ConfigError("--seed is short for --train.seed: give one of them.")
         overrides["train.seed"] = [args.seed]
     config = load_config(TrainConfig, args.config, overrides)
     from rm.train import check_training, train
 
     if args.check:
-        report = check_training(config)
+        report = check_training(config, resume=args.resume, force=args.force)
         print(json.dumps(dataclasses.asdict(report), indent=2) if args.json else _check_page(report))
         return 0
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ import torch
 from rm.errors import DataError, Problem
 from rm.evaluate.scored import BatchDrift, ScoredGroup
 from rm.groups import Group
-from rm.model.checkpoint import LoadedModel, load_reward_model
+from rm.model import LoadedModel, RewardModel, as_loaded
 from rm.model.scoring import Forward, Scores, encoder_of, score_tokens
 from rm.rubric import Rubric
 from rm.text import Encoded, Row, task_type_of, tests_of
 
 DRIFT_GROUPS = 16
+_SURROGATE = re.compile("[\ud800-\udfff]")
 Progress = Callable[[int], object]
 
 
@@ -149,11 +151,13 @@ class Scorer:
         )
 
 
-def score_rows(model: str | Path | LoadedModel, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def score_rows(
+    model: str | Path | RewardModel | LoadedModel, rows: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Scores of plain rows, in their order.
 
     Args:
-        model: a reward model's directory, or one that is loaded.
+        model: a reward model, or its directory.
         rows: `problem` and `reasoning`; optionally `task_name`, `task_type`, `source`, `metadata`, `tests`.
 
     Returns:
@@ -163,7 +167,7 @@ def score_rows(model: str | Path | LoadedModel, rows: Sequence[Mapping[str, Any]
     Raises:
         DataError: every row that lacks a problem or a reasoning.
     """
-    scorer = Scorer(load_reward_model(model) if isinstance(model, str | Path) else model)
+    scorer = Scorer(as_loaded(model))
     return scorer.results(check_score_rows(list(enumerate(rows, 1)), "rows"))
 
 
@@ -184,11 +188,31 @@ def check_score_rows(rows: Sequence[tuple[int, Any]], file: str) -> list[Mapping
         for key in ("task_name", "task_type", "source"):
             if row.get(key) is not None and not isinstance(row[key], str):
                 problems.append(Problem(file, line, key, "text", repr(row[key])[:60]))
+        for key, value in row.items():
+            if not (_encodable(key) and _encodable(value)):
+                fix = "Half of a character is missing: repair it, or take the escape out."
+                problems.append(
+                    Problem(file, line, ascii(key)[1:-1], "text that UTF-8 can hold", "text with a lone surrogate", fix)
+                )
         if len(problems) == before:
             good.append(row)
     if problems:
         raise DataError(problems)
     return good
+
+
+def _encodable(value: Any) -> bool:
+    """Whether UTF-8 can hold every text in a JSON value; an escape such as \\ud83d without its other half cannot."""
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            pending += [*each, *each.values()]
+        elif isinstance(each, list):
+            pending += each
+        elif isinstance(each, str) and _SURROGATE.search(each):
+            return False
+    return True
 
 
 def _order_changes(a: np.ndarray, b: np.ndarray) -> int:

@@ -34,7 +34,9 @@ class Row(NamedTuple):
     value: Any
 
 
-def read_rows(path: str | Path, report: Report, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Row]:
+def read_rows(
+    path: str | Path, report: Report, max_line_bytes: int = MAX_LINE_BYTES, what: str = "group"
+) -> Iterator[Row]:
     """Yield the rows of one file; what cannot be read is reported and left out.
 
     A file whose first character is `[` is one JSON array, any other is JSON Lines (blank lines are skipped).
@@ -44,18 +46,19 @@ def read_rows(path: str | Path, report: Report, max_line_bytes: int = MAX_LINE_B
         path: the file.
         report: called with every problem, in the order of the file.
         max_line_bytes: a longer line of JSON Lines is a problem, not a crash.
+        what: what a row is meant to be, for the messages.
     """
     file = str(path)
     count = 0
     try:
         with _open(Path(path)) as stream:
-            for row in _stream_rows(stream, file, report, max_line_bytes):
+            for row in _stream_rows(stream, file, report, max_line_bytes, what):
                 count += 1
                 yield row
     except FileNotFoundError:
-        report(Problem(file, 0, "", "a file of groups", "no such file"))
+        report(Problem(file, 0, "", f"a file of {what}s", "no such file"))
     except IsADirectoryError:
-        report(Problem(file, 0, "", "a file of groups", "a directory", "Name the files in it."))
+        report(Problem(file, 0, "", f"a file of {what}s", "a directory", "Name the files in it."))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         report(Problem(file, 0, "", "a whole gzip file", f"damaged after {count} rows ({error})"))
     except OSError as error:
@@ -66,7 +69,7 @@ def _open(path: Path) -> BufferedIOBase:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def _stream_rows(stream: BufferedIOBase, file: str, report: Report, max_line_bytes: int) -> Iterator[Row]:
+def _stream_rows(stream: BufferedIOBase, file: str, report: Report, max_line_bytes: int, what: str) -> Iterator[Row]:
     empty = True
     for line, content in _lines(stream, max_line_bytes):
         if line == 1:
@@ -74,18 +77,18 @@ def _stream_rows(stream: BufferedIOBase, file: str, report: Report, max_line_byt
         if not content.strip():
             continue
         if empty and content.lstrip().startswith(b"["):
-            yield from _array_rows(_with_rest(content, stream), line, file, report)
+            yield from _array_rows(_with_rest(content, stream), line, file, report, what)
             return
         empty = False
         if len(content) > max_line_bytes:
             expected = f"at most {max_line_bytes / 2**20:g} MiB a line"
-            report(Problem(file, line, "", expected, "a longer line", "Write one group a line."))
+            report(Problem(file, line, "", expected, "a longer line", f"Write one {what} a line."))
             continue
         row = _line_row(content, line, file, report)
         if row is not None:
             yield row
     if empty:
-        report(Problem(file, 0, "", "at least one group", "an empty file"))
+        report(Problem(file, 0, "", f"at least one {what}", "an empty file"))
 
 
 def _lines(stream: BufferedIOBase, max_line_bytes: int) -> Iterator[tuple[int, bytes]]:
@@ -120,11 +123,11 @@ def _line_row(content: bytes, line: int, file: str, report: Report) -> Row | Non
         return None
 
 
-def _array_rows(content: bytes, first_line: int, file: str, report: Report) -> Iterator[Row]:
+def _array_rows(content: bytes, first_line: int, file: str, report: Report, what: str) -> Iterator[Row]:
     """The elements of one JSON array that begins on `first_line`; a syntax error ends it."""
     if len(content) > MAX_ARRAY_BYTES:
         expected = f"at most {MAX_ARRAY_BYTES / 2**30:g} GiB in one JSON array"
-        report(Problem(file, first_line, "", expected, "a longer one", "Write JSON Lines, one group a line."))
+        report(Problem(file, first_line, "", expected, "a longer one", f"Write JSON Lines, one {what} a line."))
         return
     text = _decode(content, first_line, file, report)
     if text is None:
@@ -140,7 +143,7 @@ def _array_rows(content: bytes, first_line: int, file: str, report: Report) -> I
         report(_not_json(error, file, line, "one JSON array of objects", text))
         return
     if not counted:
-        report(Problem(file, first_line, "", "at least one group", "an empty array"))
+        report(Problem(file, first_line, "", f"at least one {what}", "an empty array"))
 
 
 def _elements(text: str) -> Iterator[tuple[int, Any]]:

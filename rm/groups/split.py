@@ -29,6 +29,7 @@ from rm.groups.similarity import (
     overlap,
 )
 
+REPORT_FILE = "split.json"
 DEFAULT_SEED = 18
 REPORTED_PAIRS = 20
 
@@ -118,7 +119,7 @@ def write_split(split: Split, out: str | Path, *, force: bool = False) -> None:
             _write_rows(staging / "train.jsonl", split.train)
             _write_rows(staging / "dev.jsonl", split.dev)
             report = json.dumps(split.report(), indent=2, ensure_ascii=False)
-            (staging / "split.json").write_text(report + "\n", encoding="utf-8")
+            (staging / REPORT_FILE).write_text(report + "\n", encoding="utf-8")
         except OSError as error:
             raise RunError(f"{out}: cannot be written: {error.strerror or error}.") from error
 

@@ -1,6 +1,6 @@
 """The reward model: backbone, pooling, heads, adapters, checkpoints."""
 
-from rm.model.checkpoint import LoadedModel, load_reward_model, save_reward_model
+from rm.model.checkpoint import LoadedModel, as_loaded, load_reward_model, save_reward_model
 from rm.model.heads import RewardOutput, combine_heads
 from rm.model.reward_model import RewardModel, RewardModelConfig
 
@@ -9,6 +9,7 @@ __all__ = [
     "RewardModel",
     "RewardModelConfig",
     "RewardOutput",
+    "as_loaded",
     "combine_heads",
     "load_reward_model",
     "save_reward_model",

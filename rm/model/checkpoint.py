@@ -11,6 +11,7 @@ Weights are read from safetensors only, and no code from a checkpoint is ever ru
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import (
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from rm.errors import ConfigError
+from rm.model.facts import stated_facts
 from rm.model.lora import PeftModel, load_lora, quantization_config, unwrap
 from rm.model.precision import default_device, resolve_dtype
 from rm.model.reward_model import (
@@ -34,13 +31,16 @@ from rm.model.reward_model import (
     RewardModelConfig,
     default_pooling,
 )
-from rm.model.sources import Source, find_source
+from rm.model.sources import Source, find_source, lasting_name
+from rm.model.tokenizer import load_tokenizer
 from rm.model.weights import (
     Shapes,
     check_all_loaded,
+    fingerprint,
     load_backbone,
     quiet_loading,
     read_backbone_config,
+    refusals_told,
     set_dropout,
     weight_shapes,
 )
@@ -51,6 +51,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 METADATA = "rm_metadata.json"
 UNTRAINED_TEMPLATE = "tracelift-1"
 """Official checkpoints name no template; they were trained on the official text, which is this one."""
+OTHER_BASE = "The base differs from the one this adapter was trained on: scores will differ."
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,24 @@ def load_reward_model(
     return _load_merged(source, files, rubric, how)
 
 
+def as_loaded(model: RewardModel | LoadedModel | str | Path) -> LoadedModel:
+    """A reward model with its tokenizer, from any form that the Python functions take.
+
+    Args:
+        model: loaded already, or where it lies (see `load_reward_model`).
+
+    Raises:
+        ConfigError: as `load_reward_model`; or a model that was put together without a tokenizer.
+    """
+    if isinstance(model, LoadedModel):
+        return model
+    if not isinstance(model, RewardModel):
+        return load_reward_model(model)
+    if model.tokenizer is None:
+        raise ConfigError("The reward model has no tokenizer. Load it with RewardModel.from_pretrained(DIRECTORY).")
+    return LoadedModel(model, model.tokenizer)
+
+
 def model_directory(path: str | Path) -> str | Path:
     """Where the model lies: a training run's output directory stands for the `model` in it."""
     inside = Path(path).expanduser() / "model"
@@ -142,6 +161,8 @@ def save_reward_model(
         else:
             unwrap(model).save_pretrained(directory, state_dict=state_dict)
     write_flat_config(unwrap(model).config, directory)
+    for file in directory.glob("*.safetensors"):
+        shutil.copymode(directory / CONFIG, file)  # safetensors makes them readable by their owner alone
     tokenizer.save_pretrained(str(directory))
 
 
@@ -180,13 +201,18 @@ class _Files:
 
 
 def _files_of(source: Source) -> _Files:
-    files = _Files(*(source.read_json(name) for name in (CONFIG, ADAPTER_CONFIG, METADATA)))
+    files = _read_files(source)
     if not files.config and not files.adapter:
         raise ConfigError(
             f"{source}: no reward model here: neither config.json nor adapter_config.json. "
             "Give the directory that `train` or `export` wrote."
         )
     return files
+
+
+def _read_files(source: Source) -> _Files:
+    config, metadata = (stated_facts(source.read_json(name), f"{source}/{name}") for name in (CONFIG, METADATA))
+    return _Files(config, source.read_json(ADAPTER_CONFIG), metadata)
 
 
 def _load_merged(source: Source, files: _Files, rubric: Rubric | None, how: _How) -> LoadedModel:
@@ -200,7 +226,7 @@ def _load_merged(source: Source, files: _Files, rubric: Rubric | None, how: _How
     stated = _stated_rubric(files, source) or _rubric_by_task(rubric, _num_dimensions(shapes), notes)
     config = _model_config(_backbone_config(source, how.dropout), files.config, _checked(stated, rubric, source))
     _check_heads(shapes, stated, config.use_total_head, source)
-    with quiet_loading():
+    with quiet_loading(), refusals_told(source):
         loaded: Any = RewardModel.from_pretrained(
             source.path,
             config=config,
@@ -213,7 +239,8 @@ def _load_merged(source: Source, files: _Files, rubric: Rubric | None, how: _How
         )
     model, info = loaded
     check_all_loaded(source, info)
-    return LoadedModel(model.to(how.device).eval(), load_tokenizer(source), None, tuple(notes), _stored_dtype(files))
+    model.tokenizer = load_tokenizer(source)
+    return LoadedModel(model.to(how.device).eval(), model.tokenizer, None, tuple(notes), _stored_dtype(files))
 
 
 def _load_adapter(
@@ -226,8 +253,8 @@ def _load_adapter(
     trainable: bool,
 ) -> LoadedModel:
     notes: list[str] = []
-    base_source = _base_of(source, files, base)
-    base_files = _Files(*(base_source.read_json(name) for name in (CONFIG, ADAPTER_CONFIG, METADATA)))
+    base_source, base_name = _base_of(source, files, base)
+    base_files = _read_files(base_source)
     if base_files.adapter:
         raise ConfigError(f"{base_source}: is itself an adapter. Export it with --merge, then use it as a base.")
     shapes = weight_shapes(source, "adapter_model")
@@ -243,8 +270,13 @@ def _load_adapter(
         _backbone_config(base_source, how.dropout), settings, _checked(stated, rubric, source), quantization=kind
     )
     _check_heads(shapes, stated, config.use_total_head, source)
+    actual = fingerprint(base_source)
+    config.base_fingerprint = files.config.get("rm_base_fingerprint", actual)
+    if config.base_fingerprint != actual:
+        notes.append(OTHER_BASE)
     model = RewardModel(config, load_backbone(base_source, dropout=how.dropout, **how.kwargs, **_quantized(kind, how)))
     wrapped = load_lora(model, Path(source.local_directory()), shapes, trainable=trainable)
+    wrapped.peft_config["default"].base_model_name_or_path = base_name
     if kind == "none":
         wrapped = wrapped.to(how.device)
     else:
@@ -253,8 +285,8 @@ def _load_adapter(
             if head is not None:
                 head.to(how.device)
     wrapped.train(trainable)
-    tokenizer = load_tokenizer(source, base_source)
-    return LoadedModel(unwrap(wrapped), tokenizer, wrapped, tuple(notes), _stored_dtype(base_files))
+    model.tokenizer = load_tokenizer(source, base_source)
+    return LoadedModel(model, model.tokenizer, wrapped, tuple(notes), _stored_dtype(base_files))
 
 
 def _stored_dtype(files: _Files) -> str:
@@ -267,14 +299,15 @@ def _quantized(kind: str, how: _How) -> dict[str, Any]:
     return {} if settings is None else {"quantization_config": settings, "device_map": {"": how.device}}
 
 
-def _base_of(source: Source, files: _Files, base: str | None) -> Source:
+def _base_of(source: Source, files: _Files, base: str | None) -> tuple[Source, str]:
+    """The adapter's base, and the name under which it is found again from anywhere on this machine."""
     named = base or str(files.adapter.get("base_model_name_or_path") or "")
     if not named:
         raise ConfigError(f"{source}: the adapter names no base. Say where it lies with --base PATH.")
     if base is None and source.is_local and not Path(named).is_absolute():
         beside = Path(source.path).resolve().parent / named
         if (beside / CONFIG).is_file():
-            return Source(str(beside), "", True)
+            return Source(str(beside), "", True), str(beside)
     found = find_source(
         named,
         "--base" if base is not None else "the adapter's base (say where it lies with --base PATH)",
@@ -282,13 +315,13 @@ def _base_of(source: Source, files: _Files, base: str | None) -> Source:
     )
     if found.is_local and not (Path(found.path) / CONFIG).is_file():
         raise ConfigError(f"{source}: its base {named} has no config.json. Say where the base lies with --base PATH.")
-    return found
+    return found, lasting_name(named)
 
 
 def _stated_rubric(files: _Files, source: Source) -> Rubric | None:
     """The rubric that a checkpoint's files name, fully or by the official keys."""
     for facts in (files.config, files.metadata):
-        if isinstance(facts.get("rm_rubric"), dict):
+        if "rm_rubric" in facts:
             return Rubric.from_dict(facts["rm_rubric"], f"{source}/{CONFIG}")
         names = facts.get("rm_dimension_names") or facts.get("dimension_names")
         if not names:
@@ -300,7 +333,7 @@ def _stated_rubric(files: _Files, source: Source) -> Rubric | None:
             raise ConfigError(
                 f"{source}: rm_dimension_weights has {len(weights)} entries for {len(names)} rm_dimension_names."
             )
-        return _official_rubric(list(names), list(weights), int(facts.get("rm_num_labels", 5)))
+        return _official_rubric(list(names), list(weights), facts.get("rm_num_labels", 5))
     return None
 
 
@@ -348,11 +381,11 @@ def _model_config(
         backbone=backbone,
         rubric=rubric.to_dict(),
         pooling=facts.get("rm_pooling") or default_pooling(backbone),
-        use_total_head=bool(facts.get("rm_use_total_head", True)),
-        head_dropout=float(facts.get("rm_head_dropout", facts.get("classifier_dropout")) or 0.0),
+        use_total_head=facts.get("rm_use_total_head", True),
+        head_dropout=float(facts.get("rm_head_dropout", facts.get("classifier_dropout", 0.0))),
         template_version=facts.get("rm_template_version", UNTRAINED_TEMPLATE),
-        include_tests=bool(facts.get("rm_include_tests", True)),
-        text_max_length=int(facts.get("rm_max_length", 3072)),
+        include_tests=facts.get("rm_include_tests", True),
+        text_max_length=facts.get("rm_max_length", 3072),
         quantization=quantization,
     )
 
@@ -365,23 +398,6 @@ def _backbone_config(source: Source, dropout: float | None) -> PreTrainedConfig:
     config.architectures = None
     set_dropout(config, dropout)
     return config
-
-
-def load_tokenizer(*sources: Source) -> PreTrainedTokenizerBase:
-    """The tokenizer of the first source that has one.
-
-    A generic `tokenizer.json` is taken as it is. transformers 5 would replace its splitting rules by those of
-    the model type's own tokenizer class, and so silently give other tokens than the model was trained on.
-    """
-    for source in sources:
-        settings = source.read_json("tokenizer_config.json")
-        if not settings:
-            continue
-        generic = settings.get("tokenizer_class") in (None, "PreTrainedTokenizerFast", "TokenizersBackend")
-        as_it_is = generic and bool(source.read_json("tokenizer.json"))
-        loader = PreTrainedTokenizerFast if as_it_is else AutoTokenizer
-        return loader.from_pretrained(source.path, trust_remote_code=False, **source.hub_kwargs)
-    raise ConfigError(f"{sources[0]}: no tokenizer_config.json. Copy the tokenizer's files beside the weights.")
 
 
 def _num_dimensions(shapes: Shapes) -> int:

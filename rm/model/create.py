@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from rm.errors import ConfigError
-from rm.model.checkpoint import LoadedModel, load_reward_model, load_tokenizer
+from rm.model.checkpoint import LoadedModel, load_reward_model, model_directory
 from rm.model.lora import (
     ALL_LINEAR,
     TOTAL,
@@ -28,8 +28,9 @@ from rm.model.lora import (
 )
 from rm.model.precision import resolve_dtype
 from rm.model.reward_model import RewardModel, RewardModelConfig, default_pooling
-from rm.model.sources import TINY, find_source
-from rm.model.weights import load_backbone
+from rm.model.sources import find_source, lasting_name
+from rm.model.tokenizer import load_tokenizer
+from rm.model.weights import fingerprint, load_backbone
 from rm.rubric import Rubric
 
 
@@ -118,9 +119,10 @@ def _start_fresh(recipe: Recipe, device: torch.device) -> LoadedModel:
     pooling = recipe.pooling if recipe.pooling != "auto" else default_pooling(backbone.config)
     model = RewardModel(_config(recipe, backbone.config, pooling), backbone)
     # What an adapter records as its base: a name that can be found again, not this process's view of it.
-    backbone.name_or_path = model.name_or_path = _base_name(recipe.backbone)
+    backbone.name_or_path = model.name_or_path = lasting_name(recipe.backbone)
     if recipe.lora_rank == 0:
         return LoadedModel(model, tokenizer)
+    model.config.base_fingerprint = fingerprint(source)
     wrapped = add_lora(model, _lora(recipe, model))
     wrapped.peft_config["default"].revision = recipe.revision or None
     return LoadedModel(model, tokenizer, wrapped)
@@ -142,16 +144,18 @@ def _go_on_from(recipe: Recipe, device: torch.device) -> LoadedModel:
     adapter = old.peft if recipe.lora_rank > 0 else None  # what is trained on, rather than merged
     low_rank = lora_state(adapter) if adapter is not None else {}
     if old.peft is None:
-        backbone, base = old.model.model, _base_name(recipe.init_from)
+        backbone, base, revision = old.model.model, lasting_name(str(model_directory(recipe.init_from))), None
     else:
         plain = adapter.unload() if adapter is not None else merge_lora(old.peft)
-        backbone, base = plain.model, str(old.peft.peft_config["default"].base_model_name_or_path)
+        backbone, record = plain.model, old.peft.peft_config["default"]
+        base, revision = str(record.base_model_name_or_path), record.revision
     model = RewardModel(config, backbone)
     notes = (*old.notes, _keep_heads(model, heads, old.rubric))
     model.name_or_path = backbone.name_or_path = base
     if recipe.lora_rank == 0:
         model.requires_grad_(True)
         return LoadedModel(model, old.tokenizer, notes=notes)
+    config.base_fingerprint = fingerprint(find_source(base, "model.init_from", revision))
     if adapter is None:
         return LoadedModel(model, old.tokenizer, add_lora(model, _lora(recipe, model)), notes)
     settings = renewed(adapter, model)
@@ -213,9 +217,3 @@ def _weights_dtype(recipe: Recipe, device: torch.device) -> torch.dtype:
     if recipe.dtype == "auto" and recipe.lora_rank == 0:
         return torch.float32
     return resolve_dtype(recipe.dtype, device)
-
-
-def _base_name(name: str) -> str:
-    """What an adapter records as its base: a directory as an absolute path, any other name as it is."""
-    path = Path(name).expanduser()
-    return str(path.resolve()) if name != TINY and path.is_dir() else name

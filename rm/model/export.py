@@ -8,6 +8,7 @@ quantised base that is merged in full precision) the order of the probes' pairs 
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import shutil
 from collections.abc import Callable, Sequence
@@ -43,6 +44,7 @@ class ExportReport:
         largest_difference: of the scores, in [0, 1].
         order_agreement: share of the pairs within a problem that both order alike; None without pairs.
         exact: whether the scores had to agree to 1e-4, or only the order.
+        notes: what a user should know about how the source was loaded, a sentence each.
     """
 
     out: str
@@ -52,6 +54,7 @@ class ExportReport:
     largest_difference: float
     order_agreement: float | None
     exact: bool
+    notes: tuple[str, ...] = ()
 
 
 def export_model(
@@ -103,12 +106,13 @@ def export_model(
             save_reward_model(source.peft or source.model, source.tokenizer, staging)
         if (Path(path) / TRAINING).is_file():
             shutil.copy2(Path(path) / TRAINING, staging / TRAINING)
-        config = source.model.config
+        config, notes = source.model.config, source.notes
         del source
         gc.collect()
-        written = load_reward_model(staging, base=base if not merge else None, dtype="float32", device=device)
+        written = load_reward_model(staging, dtype="float32", device=device)
         exact = not (merge and (quantized or stored != torch.float32))
         report = _compare(before, _scores(written, rows, "The export"), probes, str(out), merge, stored, exact)
+        report = dataclasses.replace(report, notes=notes)
         _judge(report, tolerance)
         facts = {
             "form": report.form,
@@ -134,6 +138,7 @@ def _write_merged(
     model = merge_lora(source.peft) if source.peft is not None else source.model
     model.model.to(stored)  # heads stay float32
     model.config.backbone.dtype = stored
+    model.config.base_fingerprint = ""  # a merged model has no base
     save_reward_model(model, source.tokenizer, staging)
 
 

@@ -145,13 +145,14 @@ def load_lora(model: RewardModel, adapter: Path, stored: Collection[str], traina
 
 def lora_state(model: PeftModel) -> dict[str, Tensor]:
     """A copy of the low-rank weights, without the heads."""
-    state = get_peft_model_state_dict(model)
+    state = get_peft_model_state_dict(model, save_embedding_layers=False)
     return {name: value.detach().clone() for name, value in state.items() if "lora_" in name}
 
 
 def load_lora_state(model: PeftModel, state: dict[str, Tensor]) -> None:
     """Put low-rank weights from `lora_state` into a model with the same adapters."""
-    set_peft_model_state_dict(model, {**get_peft_model_state_dict(model), **state})
+    own = get_peft_model_state_dict(model, save_embedding_layers=False)
+    set_peft_model_state_dict(model, {**own, **state})
 
 
 def renewed(adapter: PeftModel, model: RewardModel) -> LoraConfig:

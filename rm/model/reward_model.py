@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -40,6 +40,7 @@ RM_KEYS = (
     "rm_include_tests",
     "rm_max_length",
     "rm_quantization",
+    "rm_base_fingerprint",
 )
 
 
@@ -59,6 +60,8 @@ class RewardModelConfig(PreTrainedConfig):
         include_tests: whether that text showed tests.
         text_max_length: tokens of the longest text in training; the default limit for scoring.
         quantization: `none`, `nf4` or `int8`: how the backbone was loaded in training.
+        base_fingerprint: of the base that an adapter was trained on (see `rm.model.weights.fingerprint`); empty where
+            there is none.
     """
 
     model_type = "tracelift_rm"
@@ -75,6 +78,7 @@ class RewardModelConfig(PreTrainedConfig):
         include_tests: bool = True,
         text_max_length: int = 3072,
         quantization: str = "none",
+        base_fingerprint: str = "",
         **kwargs: Any,
     ) -> None:
         if isinstance(backbone, Mapping):
@@ -90,6 +94,7 @@ class RewardModelConfig(PreTrainedConfig):
         self.include_tests = include_tests
         self.text_max_length = text_max_length
         self.quantization = quantization
+        self.base_fingerprint = base_fingerprint
         kwargs.setdefault("tie_word_embeddings", False)
         attention = backbone._attn_implementation if backbone is not None else None
         super().__init__(**kwargs)
@@ -121,6 +126,7 @@ class RewardModelConfig(PreTrainedConfig):
             rm_include_tests=self.include_tests,
             rm_max_length=self.text_max_length,
             rm_quantization=self.quantization,
+            **({"rm_base_fingerprint": self.base_fingerprint} if self.base_fingerprint else {}),
         )
         return flat
 
@@ -152,7 +158,8 @@ class RewardModel(PreTrainedModel):
         model(input_ids=ids, attention_mask=mask).score        # (N,) in [0, 1]
 
     Heads, softmax and sigmoid are float32 whatever the backbone's type. See `rm.evaluate.score_rows` for
-    scoring text.
+    scoring text. `tokenizer` is the one that the checkpoint came with, None for a model that was put together here;
+    it is no part of the weights.
     """
 
     config_class = RewardModelConfig
@@ -178,6 +185,7 @@ class RewardModel(PreTrainedModel):
         else:
             self.total_head = None
         self.rubric = rubric
+        self.tokenizer: PreTrainedTokenizerBase | None = None
         self.post_init()
 
     @classmethod

@@ -130,6 +130,12 @@ def find_source(name: str, what: str, revision: str | None = None) -> Source:
     return source
 
 
+def lasting_name(name: str) -> str:
+    """What an adapter records as its base: a directory as an absolute path, any other name as it is."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if name != TINY and path.is_dir() else name
+
+
 @functools.cache
 def hub_reachable(timeout: float = 3.0) -> bool:
     """Whether the hub answers, asked once and without retries."""

@@ -6,6 +6,7 @@ scores at random looks like any other, so here it is an error.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ DROPOUTS = (
 )
 Shapes = Mapping[str, tuple[int, ...]]
 """Weight name -> shape."""
+_SAMPLES = 16
+_SAMPLE_BYTES = 128 * 1024
 
 
 def weight_shapes(source: Source, stem: str = "model") -> Shapes:
@@ -33,22 +36,47 @@ def weight_shapes(source: Source, stem: str = "model") -> Shapes:
     Raises:
         ConfigError: there are no safetensors, or they are damaged.
     """
-    directory = Path(source.local_directory())
-    index = directory / f"{stem}.safetensors.index.json"
-    names = [f"{stem}.safetensors"]
-    if index.is_file():
-        names = sorted(set(source.read_json(index.name).get("weight_map", {}).values()))
     shapes: dict[str, tuple[int, ...]] = {}
-    for name in names:
-        file = directory / name
-        if not file.is_file():
-            raise ConfigError(f"{source}: no {name}. Weights are read from safetensors only; convert them first.")
+    for file in _weight_files(source, stem):
         try:
             with safe_open(file, framework="pt") as weights:
                 shapes.update({key: tuple(weights.get_slice(key).get_shape()) for key in weights.keys()})  # noqa: SIM118
         except SafetensorError as error:
             raise ConfigError(f"{file}: not a whole safetensors file ({error}). Copy or export it again.") from None
     return shapes
+
+
+def fingerprint(source: Source) -> str:
+    """16 hexadecimal digits that tell one base from another without reading all of it.
+
+    Of each weights file, its size and 16 samples of 128 KiB, evenly spaced from its start (where safetensors lists
+    names, types and shapes) to its end. Weights that differ between the samples alone are not told apart.
+
+    Raises:
+        ConfigError: there are no safetensors.
+    """
+    digest = hashlib.sha256()
+    for path in _weight_files(source, "model"):
+        size = path.stat().st_size
+        digest.update(size.to_bytes(8, "little"))
+        last = max(size - _SAMPLE_BYTES, 0)
+        with path.open("rb") as file:
+            for position in sorted({last * index // (_SAMPLES - 1) for index in range(_SAMPLES)}):
+                file.seek(position)
+                digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def _weight_files(source: Source, stem: str) -> list[Path]:
+    directory = Path(source.local_directory())
+    index = directory / f"{stem}.safetensors.index.json"
+    names = [f"{stem}.safetensors"]
+    if index.is_file():
+        names = sorted(set(source.read_json(index.name).get("weight_map", {}).values()))
+    for name in names:
+        if not (directory / name).is_file():
+            raise ConfigError(f"{source}: no {name}. Weights are read from safetensors only; convert them first.")
+    return [directory / name for name in names]
 
 
 def read_backbone_config(source: Source) -> PreTrainedConfig:
@@ -76,21 +104,18 @@ def load_backbone(source: Source, dropout: float | None = None, **kwargs: Any) -
     config = read_backbone_config(source)
     set_dropout(config, dropout)
     weight_shapes(source)
-    try:
-        with quiet_loading():
-            model, info = AutoModel.from_pretrained(
-                source.path,
-                config=config,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # reported, and refused below
-                trust_remote_code=False,
-                use_safetensors=True,
-                **no_pooler(config),
-                **source.hub_kwargs,
-                **kwargs,
-            )
-    except (ValueError, ImportError) as error:  # an attention or quantisation that this backbone or machine lacks
-        raise ConfigError(f"{source}: {' '.join(str(error).split())}") from error
+    with quiet_loading(), refusals_told(source):
+        model, info = AutoModel.from_pretrained(
+            source.path,
+            config=config,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported, and refused below
+            trust_remote_code=False,
+            use_safetensors=True,
+            **no_pooler(config),
+            **source.hub_kwargs,
+            **kwargs,
+        )
     check_all_loaded(source, info)
     return model
 
@@ -115,6 +140,15 @@ def quiet_loading() -> Iterator[None]:
         hf_logging.set_verbosity(verbosity)
         if bars:
             hf_logging.enable_progress_bar()
+
+
+@contextmanager
+def refusals_told(source: Source) -> Iterator[None]:
+    """transformers refuses an attention or quantisation that this backbone or machine lacks."""
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"{source}: {' '.join(str(error).split())}") from error
 
 
 def check_all_loaded(source: Source, info: Mapping[str, Any]) -> None:

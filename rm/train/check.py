@@ -16,7 +16,7 @@ from rm.model.sources import HubUnreachable, Source, find_source
 from rm.model.weights import read_backbone_config
 from rm.text import Encoder
 from rm.train.data import tokenize_groups
-from rm.train.run import Prepared, check_run, schedule
+from rm.train.run import Prepared, check_output, check_run, schedule
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,18 @@ class CheckReport:
     skipped: tuple[str, ...]
 
 
-def check_training(config: TrainConfig) -> CheckReport:
-    """Check configuration, data, tokens and the network's shape; load no weights.
+def check_training(config: TrainConfig, *, resume: bool = False, force: bool = False) -> CheckReport:
+    """Check configuration, output, data, tokens and the network's shape; load no weights.
+
+    Args:
+        config: see `TrainConfig`.
+        resume, force: as the run would be started.
 
     Raises:
         ConfigError, DataError: as `rm.train.train` would.
     """
     prepared = check_run(config)
+    check_output(config, prepared, resume, force)
     skipped: list[str] = []
     name = config.model.init_from or config.model.backbone
     try:

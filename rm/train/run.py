@@ -27,6 +27,7 @@ from rm.evaluate.scored import ScoredGroup
 from rm.files import check_target, replace_directory, write_text_whole
 from rm.groups import Group, load_groups
 from rm.groups.similarity import overlap
+from rm.losses import get_dimension_loss, get_loss
 from rm.model import LoadedModel
 from rm.model.create import Recipe, create_model, position_limit
 from rm.model.precision import has_fast_bfloat16
@@ -51,6 +52,8 @@ from rm.train.trainer import (
 MODEL = "model"
 CONFIG = "run.json"
 PROVENANCE = "training.json"
+STARTED = (CONFIG, "wandb")
+"""What a run leaves that failed before its first step; such a directory counts as new."""
 EVALUATIONS = 8
 FREE_TO_CHANGE = (
     "output",
@@ -90,6 +93,7 @@ class Prepared:
     train: tuple[Group, ...]
     dev: tuple[Group, ...]
     notes: tuple[str, ...]
+    data: dict[str, list[dict[str, str]]]
 
 
 def check_run(config: TrainConfig) -> Prepared:
@@ -113,7 +117,11 @@ def check_run(config: TrainConfig) -> Prepared:
     )
     train = load_groups(config.data.train, rubric)
     dev = load_groups(config.data.dev, rubric) if config.data.dev else ()
-    return Prepared(rubric, objective, train, dev, tuple(_data_notes(train, dev)))
+    labelled = any(c.rubric or c.total is not None for group in train for c in group.candidates)
+    if not (labelled or config.loss.weights.ranking):
+        raise ConfigError("loss.weights.ranking is 0 and no training trace has labels: there is nothing to learn.")
+    facts = {"train": data_facts(config.data.train), "dev": data_facts(config.data.dev)}
+    return Prepared(rubric, objective, train, dev, tuple(_data_notes(train, dev)), facts)
 
 
 def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> TrainResult:
@@ -131,8 +139,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         RunError: the loss became NaN or infinite, or the disk is full.
     """
     prepared = check_run(config)
-    identity = _identity(config, prepared)
-    output = _check_output(config, identity, resume, force)
+    output = check_output(config, prepared, resume, force)
     args = _training_arguments(config, output, has_dev=bool(prepared.dev))
     loaded = create_model(_recipe(config, prepared.rubric), args.device, config.train.seed)
     max_length = _max_length(config.text.max_length, loaded)
@@ -153,7 +160,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         world_size=args.world_size,
     )
     _set_schedule(args, config, len(loader))
-    _open_output(identity, output, resume, force, args)
+    _open_output(_identity(config, prepared), output, resume, force, args)
     progress = Progress()
     trainer = GroupTrainer(
         loaded,
@@ -196,6 +203,15 @@ def _config_problems(config: TrainConfig) -> list[str]:
         problems.append("output: no directory. Say where the run goes: --output runs/NAME")
     if config.quantization != "none" and config.lora.rank == 0 and not config.model.init_from:
         problems.append("quantization: quantised weights cannot be trained. Set lora.rank, or quantization: none.")
+    for look_up, name in (
+        (Rubric.load, config.rubric),
+        (get_loss, config.loss.ranking),
+        (get_dimension_loss, config.loss.dimensions),
+    ):
+        try:
+            look_up(name)
+        except ConfigError as error:
+            problems += error.problems
     weights = config.loss.weights
     if not (weights.ranking or weights.dimensions or weights.total):
         problems.append("loss.weights: all are 0, so there is nothing to learn.")
@@ -282,31 +298,43 @@ def _max_length(asked: int, loaded: LoadedModel) -> int:
 def _identity(config: TrainConfig, prepared: Prepared) -> dict[str, Any]:
     """What makes a run this run: its settings, and the content of its data and rubric wherever they lie."""
     content = {
-        "train": [item["sha256"] for item in data_facts(config.data.train)],
-        "dev": [item["sha256"] for item in data_facts(config.data.dev)],
+        **{use: [item["sha256"] for item in files] for use, files in prepared.data.items()},
         "rubric": prepared.rubric.fingerprint,
     }
     return {**config_to_dict(config), "content": content}
 
 
-def _check_output(config: TrainConfig, identity: dict[str, Any], resume: bool, force: bool) -> Path:
+def check_output(config: TrainConfig, prepared: Prepared, resume: bool, force: bool) -> Path:
     """An output directory that may become this run's: new, an earlier run's to `resume`, or one to replace."""
     output = Path(config.output).expanduser().resolve()
+    if resume and force:
+        raise ConfigError("--resume goes on with a run and --force replaces it: give one of them.")
     if _rank() != 0:
         return output
     saved = output / CONFIG
     if resume and saved.is_file():
-        changed = _changed(json.loads(saved.read_text(encoding="utf-8")), identity)
+        changed = _changed(_read_identity(saved), _identity(config, prepared))
         if changed:
             raise ConfigError([f"--resume: {line}. Keep the run's own value, or start anew." for line in changed])
-    elif output.exists() and any(output.iterdir()):
-        if not force:
-            raise ConfigError(
-                f"output: {config.output} is not empty. Add --resume to go on with the run in it, --force to "
-                "replace it, or choose another directory."
-            )
-        check_target(output, force=True)
+    elif output.exists() and any(path.name not in STARTED for path in output.iterdir()):
+        _check_replaceable(config, output, resume, force)
     return output
+
+
+def _check_replaceable(config: TrainConfig, output: Path, resume: bool, force: bool) -> None:
+    """`force` replaces an earlier run, and nothing else: not other files, not this run's own inputs."""
+    if not (output / CONFIG).is_file():
+        raise ConfigError(f"output: {config.output} holds something else than a run. Choose another directory.")
+    if not force:
+        raise ConfigError(
+            f"output: {config.output} holds a run. Add --resume to go on with it, --force to replace it, or choose "
+            "another directory."
+        )
+    inputs = (*config.data.train, *config.data.dev, config.model.init_from, config.model.backbone)
+    inside = [name for name in inputs if name and Path(name).expanduser().resolve().is_relative_to(output)]
+    if inside:
+        raise ConfigError(f"output: --force would remove {inside[0]}, which this run reads. Choose another directory.")
+    check_target(output, force=True)
 
 
 def _open_output(identity: dict[str, Any], output: Path, resume: bool, force: bool, args: TrainingArguments) -> None:
@@ -319,6 +347,16 @@ def _open_output(identity: dict[str, Any], output: Path, resume: bool, force: bo
         write_text_whole(output / CONFIG, json.dumps(identity, indent=2) + "\n", force=True)
     if args.world_size > 1:
         dist.barrier()
+
+
+def _read_identity(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigError(f"--resume: {file} is damaged. Start anew with --force.")
+    return found
 
 
 def _changed(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
@@ -402,7 +440,7 @@ def _dev_scorer(config: TrainConfig, dev: Sequence[Group], scorer: Scorer, args:
 
     def score() -> list[ScoredGroup]:
         rows = sum(len(group.candidates) for group in mine)
-        with tqdm(total=rows, desc="dev", unit="trace", leave=False, disable=args.process_index > 0) as bar:
+        with tqdm(total=rows, desc="dev", unit="trace", leave=False, disable=args.process_index > 0 or None) as bar:
             own = scorer.groups(mine, bar.update)
         if not split:
             return own
@@ -456,7 +494,7 @@ def _provenance(config: TrainConfig, prepared: Prepared, steps: int, facts: dict
         "rubric_fingerprint": prepared.rubric.fingerprint,
         "steps": steps,
         "groups": {"train": len(prepared.train), "dev": len(prepared.dev)},
-        "data": {"train": data_facts(config.data.train), "dev": data_facts(config.data.dev)},
+        "data": prepared.data,
         "dev_metrics": facts,
         "versions": versions(),
     }

@@ -56,7 +56,12 @@ class Progress(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
             self._bar = tqdm(
-                total=state.max_steps, initial=state.global_step, unit="step", desc="train", file=sys.stderr
+                total=state.max_steps,
+                initial=state.global_step,
+                unit="step",
+                desc="train",
+                file=sys.stderr,
+                disable=None,  # where stderr is no terminal, only the lines of the evaluations are printed
             )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

@@ -338,8 +338,8 @@ def dev_metrics(scored: Sequence[ScoredGroup]) -> dict[str, float]:
 
 def _diverged(what: str, step: int) -> RunError:
     return RunError(
-        f"{what} at step {step}. Lower train.learning_rate, or look for broken rows with `tracelift-rm groups check`; "
-        "then start anew, or go on from the last checkpoint with --resume."
+        f"{what} at step {step}. Look for broken rows with `tracelift-rm groups check`, then start anew with a lower "
+        "train.learning_rate (--force replaces this run)."
     )
 
 

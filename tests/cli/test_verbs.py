@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,10 +236,41 @@ def test_score_with_another_rubric_is_refused(run: Run, trained: Path, write: Ru
     assert "train on it with model.init_from" in ran.err
 
 
-def test_a_device_that_is_not_there(run: Run, trained: Path, write: Run) -> None:
-    ran = run("score", trained, "--input", write(*rows_to_score(1)), "--output", "-", "--device", "warp")
+@pytest.mark.parametrize("device", ["warp", "meta", "cuda:77"])
+def test_a_device_that_is_not_there(run: Run, trained: Path, write: Run, device: str) -> None:
+    ran = run("score", trained, "--input", write(*rows_to_score(1)), "--output", "-", "--device", device)
     assert ran.code == 2
-    assert "--device warp" in ran.err
+    assert ran.err.startswith(f"--device {device} cannot be used here: ")
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_score_where_no_row_fits_is_a_failure(
+    run: Run, trained: Path, tmp_path: Path, write: Run, to_file: bool
+) -> None:
+    output = tmp_path / "scores.jsonl" if to_file else "-"
+    ran = run("score", trained, "--input", write(*rows_to_score(2)), "--output", output, "--max-length", 5)
+    assert ran.code == 1
+    assert "Warning: 2 of 2 rows are too long and have no score." in ran.err
+
+
+def test_score_reads_stdin(run: Run, trained: Path, write: Run) -> None:
+    kept = os.dup(0)
+    try:
+        with write(*rows_to_score(2)).open("rb") as file:
+            os.dup2(file.fileno(), 0)
+        ran = run("score", trained, "--input", "-", "--output", "-")
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+    assert [json.loads(line)["mine"] for line in ran.out.splitlines()] == [0, 1]
+
+
+def test_score_speaks_of_rows(run: Run, trained: Path, tmp_path: Path, write: Run) -> None:
+    for source in (tmp_path / "none.jsonl", tmp_path, write(), write("[]", name="array.json")):
+        ran = run("score", trained, "--input", source, "--output", "-")
+        assert ran.code == 1
+        assert "row" in ran.err.removeprefix(str(source))
+        assert "group" not in ran.err
 
 
 # ---- export -----------------------------------------------------------------------------------------------------
@@ -277,3 +309,20 @@ def test_an_export_whose_probes_do_not_fit_leaves_nothing(
     assert ran.code == 2
     assert "--probes FILE" in ran.err
     assert names(tmp_path) == {"rows.jsonl"}
+
+
+# ---- demo -------------------------------------------------------------------------------------------------------
+
+
+def test_demo_json_is_the_only_thing_on_stdout(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def way(out: Path, steps: int) -> int:
+        print("Trained", steps)
+        (out / "evaluation").mkdir(parents=True)
+        (out / "evaluation" / "metrics.json").write_text('{"n_groups": 80}\n')
+        return 0
+
+    monkeypatch.setattr("rm.cli.demo._whole_way", way)
+    ran = run("demo", "--out", tmp_path / "demo", "--steps", 1, "--json")
+    assert ran.code == 0
+    assert json.loads(ran.out) == {"n_groups": 80}
+    assert ran.err == "Trained 1\n"

@@ -14,7 +14,7 @@ import torch
 from rm.errors import DataError
 from rm.evaluate.score import Scorer, check_score_rows, row_of, rows_of, score_rows
 from rm.groups import Candidate, Group
-from rm.model import LoadedModel, save_reward_model
+from rm.model import LoadedModel, RewardModel, save_reward_model
 from rm.model.create import Recipe, create_model
 from rm.rubric import Rubric
 from rm.text import Row
@@ -71,6 +71,13 @@ def test_no_rows_give_no_results(loaded):
 def test_a_directory_will_do_for_a_model(loaded, tmp_path):
     save_reward_model(loaded.model, loaded.tokenizer, tmp_path / "saved")
     found = [result["score"] for result in score_rows(tmp_path / "saved", ROWS)]
+    assert found == pytest.approx([result["score"] for result in score_rows(loaded, ROWS)], abs=1e-5)
+
+
+def test_a_model_from_the_public_api_will_do(loaded, tmp_path):
+    save_reward_model(loaded.model, loaded.tokenizer, tmp_path / "saved")
+    model = RewardModel.from_pretrained(tmp_path / "saved")
+    found = [result["score"] for result in score_rows(model, ROWS)]
     assert found == pytest.approx([result["score"] for result in score_rows(loaded, ROWS)], abs=1e-5)
 
 
@@ -204,3 +211,19 @@ def test_every_bad_row_is_told_with_its_line():
 def test_bad_rows_are_refused_before_anything_is_scored(loaded):
     with pytest.raises(DataError, match="rows:2"):
         score_rows(loaded, [ROWS[0], {"problem": "p", "reasoning": ""}])
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"reasoning": "so \ud83d"}, "reasoning"),
+        ({"mine": {"deep": ["fine", "\udc00"]}}, "mine"),
+        ({"mine": {"\ud800": 1}}, "mine"),
+        ({"\ud800": 1}, "\\ud800"),
+    ],
+)
+def test_half_a_character_is_told_before_anything_is_scored(fields, field):
+    with pytest.raises(DataError) as caught:
+        check_score_rows([(1, ROWS[0]), (2, {**ROWS[1], **fields})], "rows.jsonl")
+    assert [(problem.line, problem.field) for problem in caught.value.problems] == [(2, field)]
+    assert str(caught.value).isascii()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from rm.errors import ConfigError
-from rm.model import LoadedModel, RewardModel, load_reward_model, save_reward_model
-from rm.model.checkpoint import load_tokenizer, model_directory, read_metadata
+from rm.model import LoadedModel, RewardModel, as_loaded, load_reward_model, save_reward_model
+from rm.model.checkpoint import OTHER_BASE, model_directory, read_metadata
 from rm.model.sources import Source
+from rm.model.tokenizer import load_tokenizer
 from rm.rubric import Rubric
 
 
@@ -173,6 +175,20 @@ def test_a_base_of_another_size_is_refused(adapter, backbone, tmp_path):
     refused(adapter, "base", base=str(other))
 
 
+def test_another_base_of_the_same_shapes_is_told(adapter, tmp_path):
+    moved, other = tmp_path / "moved", tmp_path / "other"
+    shutil.copytree(tmp_path / "base-qwen2", moved)
+    shutil.copytree(moved, other)
+    state = load_file(other / "model.safetensors")
+    next(iter(state.values())).add_(1)
+    save_file(state, other / "model.safetensors", metadata={"format": "pt"})
+    assert load_reward_model(adapter, device="cpu").notes == ()
+    assert load_reward_model(adapter, base=str(moved), device="cpu").notes == ()
+    assert load_reward_model(adapter, base=str(other), device="cpu").notes == (OTHER_BASE,)
+    edit(adapter / "config.json", rm_base_fingerprint=None)
+    assert load_reward_model(adapter, base=str(other), device="cpu").notes == ()
+
+
 def test_an_adapter_without_heads_is_refused(adapter):
     without(adapter, "adapter_model", "_head")
     refused(adapter, "no reward heads")
@@ -244,6 +260,55 @@ def test_a_broken_configuration_is_refused(saved, content):
     refused(saved, "config.json")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("rm_rubric", "math", "a mapping"),
+        ("rm_dimension_names", "step_coherence", "a list of names"),
+        ("rm_dimension_weights", ["0.5", "0.5"], "a list of numbers"),
+        ("rm_num_labels", "5", "an integer of at least 2"),
+        ("rm_use_total_head", "no", "true or false"),
+        ("rm_template_version", "tracelift-99", "tracelift-1"),
+        ("rm_pooling", "foo", "last or mean"),
+        ("rm_head_dropout", 1.5, r"a number in \[0, 1\)"),
+        ("rm_include_tests", 1, "true or false"),
+        ("rm_max_length", "abc", "an integer of at least 1"),
+        ("rm_quantization", "int3", "none or nf4 or int8"),
+        ("rm_base_fingerprint", 7, "a string"),
+    ],
+)
+def test_a_fact_that_is_not_of_its_kind_is_refused(key, value, expected, saved):
+    edit(saved / "config.json", **{key: value})
+    assert json.dumps(value) in str(refused(saved, rf"saved/config\.json: {key} = .*, expected {expected}"))
+
+
+def test_all_wrong_facts_are_told_at_once(saved):
+    edit(saved / "config.json", rm_pooling="foo", rm_max_length=0)
+    assert len(refused(saved, "rm_pooling").problems) == 2
+
+
+def test_wrong_facts_in_the_metadata_are_refused(adapter):
+    (adapter / "rm_metadata.json").write_text(json.dumps({"dimension_names": 5}))
+    refused(adapter, r"rm_metadata\.json: dimension_names = 5")
+
+
+def test_a_fact_that_is_null_is_not_stated(saved):
+    content = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps({**content, "rm_pooling": None, "rm_max_length": None}))
+    assert load_reward_model(saved, device="cpu").model.config.text_max_length == 3072
+
+
+@pytest.mark.parametrize("path", ["saved", "adapter"])
+def test_an_attention_that_cannot_be_had_is_refused(path, request):
+    refused(request.getfixturevalue(path), "no_such_attention", attn_implementation="no_such_attention")
+
+
+def test_weights_may_be_read_by_whom_the_configuration_may(saved, adapter):
+    for directory in (saved, adapter):
+        modes = {file.stat().st_mode for file in directory.iterdir() if file.suffix in (".json", ".safetensors")}
+        assert len(modes) == 1
+
+
 def test_an_unknown_backbone_is_refused(saved):
     edit(saved / "config.json", model_type="no_such_model")
     refused(saved, "no_such_model")
@@ -286,6 +351,17 @@ def test_the_trap_that_the_tokenizer_loader_avoids_is_still_there(saved):
     assert replaced == [2], "transformers keeps the splitting now: the loader's special case may go"
 
 
+@pytest.mark.parametrize("name", [None, "PreTrainedTokenizerFast", "Qwen2TokenizerFast", "Qwen2Tokenizer"])
+@pytest.mark.parametrize("content", [None, "{}", '{"model": {}}', "{", '{"added_tokens": [], "model": {"type": "no"}}'])
+def test_a_damaged_tokenizer_is_refused(name, content, saved):
+    edit(saved / "tokenizer_config.json", tokenizer_class=name)
+    (saved / "tokenizer.json").unlink()
+    if content is not None:
+        (saved / "tokenizer.json").write_text(content)
+    with pytest.raises(ConfigError, match="tokenizer"):
+        load_tokenizer(Source(str(saved), "", True))
+
+
 def test_loading_says_nothing_and_warns_of_nothing(saved, adapter, capfd):
     load_reward_model(saved, device="cpu")
     load_reward_model(adapter, device="cpu")
@@ -310,3 +386,18 @@ def test_the_model_class_loads_what_the_function_loads(adapter, outputs):
     loaded = load_reward_model(adapter, device="cpu", dtype="float32")
     model = RewardModel.from_pretrained(adapter, device="cpu", dtype="float32")
     torch.testing.assert_close(outputs(LoadedModel(model, loaded.tokenizer)).logit, outputs(loaded).logit)
+
+
+def test_a_model_from_the_class_brings_its_tokenizer(saved, adapter, outputs):
+    for path in (saved, adapter):
+        model = RewardModel.from_pretrained(path, device="cpu", dtype="float32")
+        again = as_loaded(model)
+        assert again.model is model
+        torch.testing.assert_close(outputs(again), outputs(load_reward_model(path, device="cpu", dtype="float32")))
+        assert as_loaded(again) is again
+    assert as_loaded(saved).rubric.name == as_loaded(str(saved)).rubric.name == "math"
+
+
+def test_a_model_without_a_tokenizer_cannot_score_text(fresh):
+    with pytest.raises(ConfigError, match="has no tokenizer"):
+        as_loaded(RewardModel(fresh().model.config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from rm.errors import ConfigError, MissingExtra
 from rm.model import LoadedModel, load_reward_model, save_reward_model
+from rm.model.checkpoint import OTHER_BASE
 from rm.model.create import position_limit
 from rm.model.lora import head_states, linear_names, lora_state
 from rm.rubric import Dimension, Rubric
@@ -280,6 +282,35 @@ def test_a_fresh_adapter_on_a_merged_model_finds_its_base_again(trained, fresh, 
     save_reward_model(again.peft, again.tokenizer, tmp_path / "second")
     loaded = load_reward_model(tmp_path / "second", dtype="float32", device="cpu")
     torch.testing.assert_close(outputs(loaded).logit, outputs(again).logit, rtol=0, atol=1e-5)
+
+
+def test_a_fresh_adapter_on_a_run_s_output_finds_its_base_again(trained, fresh, tmp_path):
+    _, path = trained()
+    (tmp_path / "run").mkdir()
+    path.rename(tmp_path / "run" / "model")
+    made = go_on(fresh, tmp_path / "run", lora_rank=2)
+    save_reward_model(made.peft, made.tokenizer, tmp_path / "again")
+    assert load_reward_model(tmp_path / "again", device="cpu").notes == ()
+
+
+def test_an_adapter_that_goes_on_from_another_base_records_that_one(trained, fresh, tmp_path):
+    _, path = trained(lora_rank=2)
+    file = tmp_path / "base-qwen2" / "model.safetensors"
+    state = load_file(file)
+    next(iter(state.values())).add_(1)
+    save_file(state, file, metadata={"format": "pt"})
+    made = go_on(fresh, path, lora_rank=2)
+    assert OTHER_BASE in made.notes
+    save_reward_model(made.peft, made.tokenizer, tmp_path / "again")
+    assert load_reward_model(tmp_path / "again", device="cpu").notes == ()
+
+
+def test_the_base_of_a_saved_adapter_is_not_looked_up_on_the_hub(trained, fresh, tmp_path, monkeypatch):
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", lambda *args: pytest.fail("looked up"))
+    _, path = trained(backbone="tiny", lora_rank=2)
+    made = go_on(fresh, path, lora_rank=2)
+    save_reward_model(made.peft, made.tokenizer, tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "adapter_config.json").read_text())["base_model_name_or_path"] == "tiny"
 
 
 def test_a_plain_backbone_is_nothing_to_go_on_from(backbone, fresh):

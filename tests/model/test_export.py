@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from rm.errors import ConfigError, RunError
 from rm.model import LoadedModel, load_reward_model, save_reward_model
 from rm.model import export as export_module
+from rm.model.checkpoint import OTHER_BASE
 from rm.model.export import ExportReport, export_model
 from rm.text import Row
 
@@ -74,6 +75,23 @@ def test_an_exported_adapter_finds_its_base(source):
     path = source()
     assert export(path, merge=False).largest_difference == 0
     assert load_reward_model(path.parent / "out", device="cpu").peft is not None
+
+
+def test_an_adapter_whose_base_has_moved_is_exported_with_its_new_place(source, tmp_path):
+    path = source()
+    (tmp_path / "base-qwen2").rename(tmp_path / "moved")
+    report = export(path, merge=False, base=str(tmp_path / "moved"))
+    assert (report.largest_difference, report.notes) == (0, ())
+    assert load_reward_model(tmp_path / "out", device="cpu").notes == ()
+
+
+def test_an_export_on_another_base_says_so_and_so_does_what_it_wrote(source, backbone, tmp_path):
+    path, other = source(), backbone(name="other")
+    state = load_file(other / "model.safetensors")
+    next(iter(state.values())).add_(1)
+    save_file(state, other / "model.safetensors", metadata={"format": "pt"})
+    assert export(path, merge=False, base=str(other)).notes == (OTHER_BASE,)
+    assert load_reward_model(tmp_path / "out", device="cpu").notes == (OTHER_BASE,)
 
 
 def test_a_merged_model_is_copied(source, outputs):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from rm.config import TrainConfig
 from rm.errors import ConfigError, DataError, RunError
-from rm.train import train
+from rm.train import check_run, check_training, train
 
 MakeConfig = Callable[..., TrainConfig]
 Log = Callable[[Path], list[dict[str, Any]]]
@@ -116,7 +116,7 @@ def test_resuming_a_finished_run_trains_no_further(
 
 
 def test_a_diverged_run_says_so(config: MakeConfig, run: Path) -> None:
-    with pytest.raises(RunError, match=r"loss became (nan|inf).* at step \d+\. Lower train\.learning_rate"):
+    with pytest.raises(RunError, match=r"loss became (nan|inf).* at step \d+\. .* lower train\.learning_rate"):
         train(config(**{"train.learning_rate": 1e30, "train.warmup_ratio": 0.0}))
     assert not (run / "model").exists()
 
@@ -125,7 +125,7 @@ def test_weights_that_diverge_just_before_an_evaluation_are_not_blamed_on_length
     config: MakeConfig, dev_file: Path
 ) -> None:
     diverging = {"train.learning_rate": 1e30, "train.warmup_ratio": 0.0, "train.eval_every": 1}
-    with pytest.raises(RunError, match=r"Lower train\.learning_rate"):
+    with pytest.raises(RunError, match=r"lower train\.learning_rate"):
         train(config(**evaluated(dev_file, **diverging)))
 
 
@@ -171,6 +171,65 @@ def test_resume_refuses_another_learning_rate(config: MakeConfig) -> None:
     train(config(**{"train.max_steps": 1}))
     with pytest.raises(ConfigError, match=r"train\.learning_rate was 0\.01 and is now 0\.5"):
         train(config(**{"train.max_steps": 1, "train.learning_rate": 0.5}), resume=True)
+
+
+def test_force_replaces_a_run_and_nothing_else(config: MakeConfig, run: Path) -> None:
+    run.mkdir()
+    (run / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(ConfigError, match="holds something else than a run"):
+        train(config(**{"train.max_steps": 1}), force=True)
+    assert (run / "thesis.txt").is_file()
+
+
+def test_force_does_not_remove_the_data_it_is_to_train_on(config: MakeConfig, run: Path) -> None:
+    first = config(**{"train.max_steps": 1})
+    train(first)
+    data = run / "groups.jsonl"
+    data.write_bytes(Path(first.data.train[0]).read_bytes())
+    with pytest.raises(ConfigError, match=r"would remove .*groups\.jsonl"):
+        train(config(**{"train.max_steps": 1, "data.train": [str(data)]}), force=True)
+    assert data.is_file()
+
+
+def test_a_start_that_failed_leaves_a_directory_that_counts_as_new(config: MakeConfig, run: Path) -> None:
+    run.mkdir()
+    (run / "run.json").write_text("{}", encoding="utf-8")
+    assert train(config(**{"train.max_steps": 1})).steps == 1
+
+
+def test_resume_and_force_exclude_each_other(config: MakeConfig) -> None:
+    with pytest.raises(ConfigError, match="give one of them"):
+        train(config(), resume=True, force=True)
+
+
+def test_a_damaged_run_file_is_named(config: MakeConfig, run: Path) -> None:
+    run.mkdir()
+    (run / "run.json").write_text("{junk", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"run\.json is damaged"):
+        train(config(), resume=True)
+
+
+def test_wrong_names_are_told_at_once(config: MakeConfig) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_run(config(**{"loss.ranking": "listnet", "loss.dimensions": "zz", "rubric": "nope"}))
+    assert len(caught.value.problems) == 3
+
+
+def test_weights_that_leave_nothing_to_learn_are_refused(config: MakeConfig, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in Path(config().data.train[0]).read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        for trace in (*row["positive_pool"], *row["negative_bank"]):
+            trace.pop("rubric", None)
+    data = tmp_path / "unlabelled.jsonl"
+    data.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with pytest.raises(ConfigError, match="nothing to learn"):
+        check_run(config(**{"data.train": [str(data)], "loss.weights": {"ranking": 0.0}}))
+
+
+def test_check_sees_an_output_that_is_taken(config: MakeConfig, run: Path) -> None:
+    train(config(**{"train.max_steps": 1}))
+    with pytest.raises(ConfigError, match="holds a run"):
+        check_training(config(**{"train.max_steps": 1}))
 
 
 def test_resume_refuses_data_that_was_edited_meanwhile(config: MakeConfig, tmp_path: Path) -> None:
