@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rm.evaluate.report import render_report, writable
 from rm.evaluate.scored import ScoredGroup
 from rm.evaluate.summary import json_safe
-from rm.files import check_target, replace_directory
+from rm.files import replace_directory
 from rm.rubric import Rubric
 
 if TYPE_CHECKING:
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 METRICS_FILE = "metrics.json"
 SCORES_FILE = "scores.parquet"
 REPORT_FILE = "report.html"
-
-
-def check_out_dir(out: str | Path, force: bool = False) -> None:
-    """Refuses a directory that is there already, before any work is done.
-
-    Raises:
-        ConfigError: `out` exists and `force` is not set.
-    """
-    check_target(out, force)
 
 
 def write_evaluation(
