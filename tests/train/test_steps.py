@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,8 @@ def one_plain_step(base: Path, train_file: Path, rate: float) -> dict[str, torch
     loaded = create_model(recipe, torch.device("cpu"), seed=18)
     encoder = Encoder(loaded.tokenizer, 256)
     tokenized = tokenize_groups(load_groups(train_file, MATH), encoder, MATH, "refuse")
-    weights = {"ranking": 1.0, "dimensions": 0.2, "total": 0.5}
-    objective = Objective("list_net", "cross_entropy", 1.0, weights)
+    loss = TrainConfig().loss
+    objective = Objective(loss.ranking, loss.dimensions, loss.temperature, asdict(loss.weights))
     losses = []
     for group in tokenized.groups:
         batch = collate([group.members("all", 0, 0)], encoder.pad_id, len(MATH.dimensions))
