@@ -61,6 +61,8 @@ def runs(
             *("--data.train", str(train_file), "--data.dev", str(dev_file), "--data.negatives_per_group", "1"),
             *("--train.max_steps", str(STEPS), "--train.groups_per_step", "4", "--train.learning_rate", "3e-2"),
             *("--train.eval_every", "2", "--train.log_every", "1", "--train.metric", "ndcg", "--output", str(output)),
+            # With this temperature ndcg rises twice, which the moments of the best model need.
+            *("--loss.temperature", "1"),
         ]
 
     killed = {moment: root / f"killed-{index}" for index, moment in enumerate(MOMENTS)}
