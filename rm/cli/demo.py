@@ -9,7 +9,7 @@ import time
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
-STEPS = 60
+STEPS = 40
 OUT = "runs/demo"
 _MADE_WITH = ({"run/run.json"}, {"evaluation/metrics.json"})
 
@@ -61,7 +61,7 @@ def _whole_way(out: Path, steps: int) -> int:
                     str(SAMPLE_DEV),
                 ),
                 *("--train.max_steps", str(steps), "--train.groups_per_step", "8"),
-                *("--train.learning_rate", "1e-3", "--train.eval_every", str(max(1, steps // 3))),
+                *("--train.learning_rate", "1e-3", "--train.eval_every", str(max(1, steps // 2))),
                 *("--output", run, "--force"),
             ],
         ),
