@@ -70,13 +70,7 @@ class Scorer:
         found = self._score([encoded[index].input_ids for index in fitting], on_batch)
         if len(fitting) == len(encoded):
             return found
-        count, dimensions = len(encoded), len(self.rubric.dimensions)
-        table = Scores(
-            np.full(count, np.nan),
-            np.full(count, np.nan),
-            np.full((count, dimensions), np.nan),
-            np.full((count, dimensions), -1, dtype=np.int64),
-        )
+        table = Scores.unscored(len(encoded), len(self.rubric.dimensions))
         for name, values in vars(found).items():
             getattr(table, name)[fitting] = values
         return table

@@ -34,6 +34,7 @@ from rm.model.reward_model import (
 from rm.model.sources import Source, find_source, lasting_name
 from rm.model.tokenizer import load_tokenizer
 from rm.model.weights import (
+    GUARDED,
     Shapes,
     check_all_loaded,
     fingerprint,
@@ -230,10 +231,7 @@ def _load_merged(source: Source, files: _Files, rubric: Rubric | None, how: _How
         loaded: Any = RewardModel.from_pretrained(
             source.path,
             config=config,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported, and refused below
-            trust_remote_code=False,
-            use_safetensors=True,
+            **GUARDED,
             **source.hub_kwargs,
             **how.kwargs,
         )

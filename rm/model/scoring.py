@@ -34,6 +34,16 @@ class Scores:
     expected_levels: np.ndarray
     predicted_levels: np.ndarray
 
+    @staticmethod
+    def unscored(count: int, num_dimensions: int) -> Scores:
+        """A table to fill: NaN scores, predicted levels of -1."""
+        return Scores(
+            np.full(count, np.nan),
+            np.full(count, np.nan),
+            np.full((count, num_dimensions), np.nan),
+            np.full((count, num_dimensions), -1, dtype=np.int64),
+        )
+
 
 def encoder_of(loaded: LoadedModel, max_length: int | None = None) -> Encoder:
     """What turns rows into the tokens that a model was trained on.
@@ -77,12 +87,7 @@ def score_tokens(
         RunError: one sequence alone is too much for the device's memory.
     """
     count = len(sequences)
-    table = Scores(
-        np.full(count, np.nan),
-        np.full(count, np.nan),
-        np.full((count, num_dimensions), np.nan),
-        np.full((count, num_dimensions), -1, dtype=np.int64),
-    )
+    table = Scores.unscored(count, num_dimensions)
     todo = list(batches_by_length([len(sequence) for sequence in sequences], tokens_per_batch))[::-1]
     while todo:
         rows = todo.pop()

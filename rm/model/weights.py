@@ -24,6 +24,13 @@ DROPOUTS = (
     *("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "activation_dropout", "dropout"),
     *("embd_pdrop", "embedding_dropout", "hidden_dropout", "hidden_dropout_prob", "mlp_dropout", "resid_pdrop"),
 )
+GUARDED: Mapping[str, Any] = {
+    "output_loading_info": True,
+    "ignore_mismatched_sizes": True,  # reported, and refused by `check_all_loaded`
+    "trust_remote_code": False,
+    "use_safetensors": True,
+}
+"""How every `from_pretrained` for weights is called: no code from the checkpoint, no pickle, all misses reported."""
 Shapes = Mapping[str, tuple[int, ...]]
 """Weight name -> shape."""
 _SAMPLES = 16
@@ -108,10 +115,7 @@ def load_backbone(source: Source, dropout: float | None = None, **kwargs: Any) -
         model, info = AutoModel.from_pretrained(
             source.path,
             config=config,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported, and refused below
-            trust_remote_code=False,
-            use_safetensors=True,
+            **GUARDED,
             **no_pooler(config),
             **source.hub_kwargs,
             **kwargs,
