@@ -52,6 +52,9 @@ class ModelConfig:
             fused attention, which is several times faster there.
         head_dropout: dropout on the pooled state.
         gradient_checkpointing: trade compute for memory.
+        prefix_sharing: whether candidates of a group share the computation of what they begin with. `auto` does where
+            the backbone can, and says where it cannot; `plain` does not; `segments`, `tree_mask` and `flex` are ways
+            to do it (see `rm.prefix.attention`), refused where they cannot work.
     """
 
     backbone: str = "tiny"
@@ -63,6 +66,7 @@ class ModelConfig:
     dropout: Fraction | None = None
     head_dropout: Fraction = 0.0
     gradient_checkpointing: Bool = False
+    prefix_sharing: Literal["auto", "plain", "segments", "tree_mask", "flex"] = "auto"
 
 
 @dataclass(frozen=True, config=CLOSED)

@@ -1,18 +1,21 @@
-"""Real models of random weights, small enough to be built anew for every test."""
+"""Real models of random weights, small enough to be built anew for every test; files of rows; the shipped base."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models are too small for more threads to help
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModel,
+    AutoTokenizer,
     BertConfig,
     DistilBertConfig,
     GemmaConfig,
@@ -22,15 +25,20 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen2Model,
     Qwen3Config,
     RobertaConfig,
 )
 from transformers.utils import logging
 
+from rm.lab import TINY_BASE
+from rm.model import LoadedModel
+from rm.model.create import Recipe, create_model
 from rm.rubric import Dimension, Rubric
 
 logging.disable_progress_bar()
 
+_WORDS = "What is plus ? makes , so it . < > / [ ] task type problem reasoning math tests"
 _VOCAB, _POSITIONS = 300, 512
 _DECODER = {
     "vocab_size": _VOCAB,
@@ -88,6 +96,95 @@ def backbone(tmp_path: Path, byte_tokenizer: Callable[..., PreTrainedTokenizerFa
         return directory
 
     return save
+
+
+@pytest.fixture
+def fresh(backbone: Callable[..., Path]) -> Callable[..., LoadedModel]:
+    """A new reward model on a random backbone, its heads wide enough for scores to differ."""
+
+    def build(family: str = "qwen2", rubric: Rubric | None = None, spread: float = 1.0, **recipe: Any) -> LoadedModel:
+        settings = {"dtype": "float32", "lora_rank": 0, **recipe}
+        if "backbone" not in settings:
+            settings["backbone"] = str(backbone(family))
+        made = create_model(Recipe(rubric=rubric or Rubric.load("math"), **settings), torch.device("cpu"), seed=0)
+        _widen(made, spread)
+        (made.peft or made.model).eval()
+        return made
+
+    return build
+
+
+def _widen(loaded: LoadedModel, spread: float) -> None:
+    """Draw what trains in an adapter, and every head, from N(0, spread): as if it had been trained."""
+    generator = torch.Generator().manual_seed(1)
+    for name, value in loaded.model.named_parameters():
+        if "lora_B" in name or "dimension_heads" in name or "total_head" in name:
+            scale = 0.1 if "lora_B" in name else spread
+            with torch.no_grad():
+                value.normal_(std=scale, generator=generator)
+
+
+@pytest.fixture(scope="session")
+def word_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The directory of a Qwen2-shaped backbone of a few thousand weights, always the same, with a tokenizer of
+    whole words for sums."""
+
+    def save(positions: int, dropout: float = 0.0) -> Path:
+        directory = tmp_path_factory.mktemp("base")
+        tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        tokenizer.train_from_iterator(
+            [_WORDS, " ".join(map(str, range(60)))], trainers.WordLevelTrainer(special_tokens=["[UNK]", "[PAD]"])
+        )
+        fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]")
+        config = Qwen2Config(
+            vocab_size=len(fast),
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=positions,
+            attention_dropout=dropout,
+            pad_token_id=fast.pad_token_id,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            Qwen2Model(config).save_pretrained(directory)
+        fast.save_pretrained(str(directory))
+        return directory
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """That of the shipped tiny base."""
+    return AutoTokenizer.from_pretrained(TINY_BASE)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write rows as JSON Lines; text and bytes go in as lines of their own."""
+
+    def to_file(*rows: dict[str, Any] | str | bytes, name: str = "rows.jsonl") -> Path:
+        lines = [row if isinstance(row, str | bytes) else json.dumps(row) for row in rows]
+        path = tmp_path / name
+        path.write_bytes(b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines))
+        return path
+
+    return to_file
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of development data, where there is one beside the project."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no development data at ../shared/data")
+    return folder
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ PACKAGE = Path(rm.__file__).parent
 
 GROUND = {"errors", "files", "provenance"}
 DATA = {*GROUND, "rubric"}
-READS = {*DATA, "groups", "text"}
-MODEL = {*DATA, "text", "model"}
+READS = {*DATA, "groups", "text", "prefix"}
+MODEL = {*DATA, "text", "prefix", "model"}
 EVALUATE = {*READS, *MODEL, "metrics", "evaluate"}
 TRAIN = {*EVALUATE, "config", "losses", "train"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rubric": {"errors"},
     "groups": {*DATA, "groups"},
     "text": {"text"},
+    "prefix": {"prefix"},
     "losses": {"errors", "losses"},
     "metrics": {"errors", "metrics"},
     "model": MODEL,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rm.errors import Problem
+from rm.errors import PRINTED, Problem
 
 if TYPE_CHECKING:
     from rm.groups.checks import CheckReport
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rm.groups.split import Split
     from rm.groups.summary import Lengths, Summary
 
-_PRINTED_ERRORS = 50
 _EXAMPLES = 3
 _PRINTED_PAIRS = 5
 
@@ -100,10 +99,10 @@ def _split(args: argparse.Namespace) -> int:
 
 
 def _print_errors(errors: tuple[Problem, ...]) -> None:
-    for error in errors[:_PRINTED_ERRORS]:
+    for error in errors[:PRINTED]:
         print(error, file=sys.stderr)
-    if len(errors) > _PRINTED_ERRORS:
-        print(f"... and {len(errors) - _PRINTED_ERRORS} more; --json gives all.", file=sys.stderr)
+    if len(errors) > PRINTED:
+        print(f"... and {len(errors) - PRINTED} more; --json gives all.", file=sys.stderr)
     if errors:
         print(f"{_count(len(errors), 'error')}.", file=sys.stderr)
 

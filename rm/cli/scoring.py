@@ -23,6 +23,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
     parser.add_argument("--device", metavar="NAME", help="default: the first GPU, else the CPU")
     parser.add_argument("--max-length", metavar="N", type=positive, help="tokens a text may have")
+    parser.add_argument(
+        "--prefix-sharing", metavar="WAY", default="auto", help="auto, plain, segments, tree_mask or flex (auto)"
+    )
     parser.add_argument("--tokens-per-batch", metavar="N", type=positive, default=16384, help="memory bound (16384)")
 
 
@@ -60,9 +63,15 @@ def make_scorer(args: argparse.Namespace, path: str) -> Scorer:
         dtype=args.dtype,
         device=args.device,
     )
-    for note in loaded.notes:
+    scorer = Scorer(
+        loaded,
+        max_length=args.max_length,
+        tokens_per_batch=args.tokens_per_batch,
+        prefix_sharing=args.prefix_sharing,
+    )
+    for note in (*loaded.notes, *scorer.notes):
         print(note, file=sys.stderr)
-    return Scorer(loaded, max_length=args.max_length, tokens_per_batch=args.tokens_per_batch)
+    return scorer
 
 
 def score_groups(scorer: Scorer, groups: Sequence[Group], label: str = "score") -> list[ScoredGroup]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,16 @@ import torch
 from rm.errors import DataError, Problem
 from rm.evaluate.scored import BatchDrift, ScoredGroup
 from rm.groups import Group
+from rm.groups.rows import surrogate_problem
 from rm.model import LoadedModel, RewardModel, as_loaded
+from rm.model.layout import PackedLayout, choose_layout
 from rm.model.scoring import Forward, Scores, encoder_of, score_tokens
+from rm.prefix import Choice, HotPrefixes
 from rm.rubric import Rubric
 from rm.text import Encoded, Row, task_type_of, tests_of
 
 DRIFT_GROUPS = 16
-_SURROGATE = re.compile("[\ud800-\udfff]")
+HOT_PREFIX_BYTES = 256 * 2**20
 Progress = Callable[[int], object]
 
 
@@ -49,25 +51,46 @@ class Scorer:
     Args:
         loaded: the model and its tokenizer.
         max_length: token limit; default: that of the model's training (see `encoder_of`).
-        tokens_per_batch: memory bound, in padded tokens.
+        tokens_per_batch: memory bound, in tokens that the network computes.
+        prefix_sharing: whether rows share prefixes, see `rm.model.layout.choose_layout`.
+        hot_prefix_bytes: memory for prefixes that come again in later calls; 0 keeps none.
+
+    Raises:
+        ConfigError: a way of sharing that the backbone cannot run.
     """
 
-    def __init__(self, loaded: LoadedModel, *, max_length: int | None = None, tokens_per_batch: int = 16384) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        max_length: int | None = None,
+        tokens_per_batch: int = 16384,
+        prefix_sharing: Choice = "auto",
+        hot_prefix_bytes: int = HOT_PREFIX_BYTES,
+    ) -> None:
         self.rubric = loaded.rubric
         self.encoder = encoder_of(loaded, max_length)
+        self.layout, note = choose_layout(
+            loaded.model, prefix_sharing, pad_id=self.encoder.pad_id, longest=self.encoder.max_length
+        )
+        self.notes = (note,) if note else ()
+        by_segments = self.layout == PackedLayout("segments")
+        self._hot = HotPrefixes(hot_prefix_bytes) if hot_prefix_bytes and by_segments else None
+        self._weights: int | None = None
         self.tokens_per_batch = tokens_per_batch
         self.forward: Forward = loaded.model.eval()
-        self._parameter = next(loaded.model.parameters())
+        self._parameters = tuple(loaded.model.parameters())
 
     @property
     def device(self) -> torch.device:
         """Where the model lies now."""
-        return self._parameter.device
+        return self._parameters[0].device
 
     def scores(self, encoded: Sequence[Encoded], on_batch: Progress = lambda rows: None) -> Scores:
         """Scores of encoded rows, in order; NaN where a row does not fit."""
         fitting = [index for index, item in enumerate(encoded) if item.fits]
-        found = self._score([encoded[index].input_ids for index in fitting], on_batch)
+        self._forget_old_weights()
+        found = self._score([encoded[index].input_ids for index in fitting], self._hot, on_batch)
         if len(fitting) == len(encoded):
             return found
         table = Scores.unscored(len(encoded), len(self.rubric.dimensions))
@@ -122,8 +145,8 @@ class Scorer:
         sequences = [item.input_ids for item in self.encoder.encode(rows) if item.fits]
         if not sequences:
             return None
-        together = self._score(sequences, lambda rows: None)
-        alone = [self._score([sequence], lambda rows: None) for sequence in sequences]
+        together = self._score(sequences, hot=None)
+        alone = [self._score([sequence], hot=None) for sequence in sequences]
         scores = np.array([one.score[0] for one in alone])
         difference = np.abs(scores - together.score)
         return BatchDrift(
@@ -133,14 +156,26 @@ class Scorer:
             order_changes=_order_changes(np.array([one.logit[0] for one in alone]), together.logit),
         )
 
-    def _score(self, sequences: Sequence[Sequence[int]], on_batch: Progress) -> Scores:
+    def _forget_old_weights(self) -> None:
+        """What was computed before a step of training counts no longer."""
+        if self._hot is None:
+            return
+        weights = sum(parameter._version for parameter in self._parameters)
+        if weights != self._weights:
+            self._hot.clear()
+            self._weights = weights
+
+    def _score(
+        self, sequences: Sequence[Sequence[int]], hot: HotPrefixes | None, on_batch: Progress = lambda rows: None
+    ) -> Scores:
         return score_tokens(
             self.forward,
             sequences,
+            layout=self.layout,
             num_dimensions=len(self.rubric.dimensions),
-            pad_id=self.encoder.pad_id,
             device=self.device,
             tokens_per_batch=self.tokens_per_batch,
+            hot=hot,
             on_batch=on_batch,
         )
 
@@ -183,30 +218,14 @@ def check_score_rows(rows: Sequence[tuple[int, Any]], file: str) -> list[Mapping
             if row.get(key) is not None and not isinstance(row[key], str):
                 problems.append(Problem(file, line, key, "text", repr(row[key])[:60]))
         for key, value in row.items():
-            if not (_encodable(key) and _encodable(value)):
-                fix = "Half of a character is missing: repair it, or take the escape out."
-                problems.append(
-                    Problem(file, line, ascii(key)[1:-1], "text that UTF-8 can hold", "text with a lone surrogate", fix)
-                )
+            problem = surrogate_problem(file, line, ascii(key)[1:-1], [key, value])
+            if problem is not None:
+                problems.append(problem)
         if len(problems) == before:
             good.append(row)
     if problems:
         raise DataError(problems)
     return good
-
-
-def _encodable(value: Any) -> bool:
-    """Whether UTF-8 can hold every text in a JSON value; an escape such as \\ud83d without its other half cannot."""
-    pending = [value]
-    while pending:
-        each = pending.pop()
-        if isinstance(each, dict):
-            pending += [*each, *each.values()]
-        elif isinstance(each, list):
-            pending += each
-        elif isinstance(each, str) and _SURROGATE.search(each):
-            return False
-    return True
 
 
 def _order_changes(a: np.ndarray, b: np.ndarray) -> int:

@@ -6,19 +6,17 @@ Reading and checking both come through here, so that a file that checks clean is
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rm.errors import Problem
+from rm.groups.rows import surrogate_problem
 from rm.groups.schema import DEFAULT_NEGATIVE_KIND, POSITIVE_KIND, UNKNOWN, Candidate, Group
 from rm.rubric import Rubric
 
 POOLS = ("positive_pool", "negative_bank")
 TOTAL = "total"
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -122,11 +120,9 @@ class _RowParse:
         return value
 
     def check_encodable(self, value: object, field: str) -> None:
-        """An escape such as \\ud83d without its other half parses, and breaks what writes or tokenizes it."""
-        surrogate = _SURROGATE.search(value) if isinstance(value, str) else None
-        if surrogate is not None:
-            fix = "Half of a character is missing: repair it, or take the escape out."
-            self.error(field, "text that UTF-8 can hold", f"text with a lone surrogate {surrogate[0]!a}", fix)
+        problem = surrogate_problem(self.file, self.line, field, value)
+        if problem is not None:
+            self.parser.errors.append(problem)
 
     def pool(self, row: Mapping[str, Any], key: str) -> list[Candidate]:
         entries = row.get(key)

@@ -1,7 +1,7 @@
 """Files to JSON rows: JSON Lines or one JSON array, UTF-8, plain or gzip.
 
 Covers encoding, line length and JSON syntax; knows nothing of what a row means. JSON Lines are read line by
-line, an array as a whole.
+line, an array as a whole. A file of another kind is one problem, not one a line.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import BufferedIOBase
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,21 @@ MAX_ARRAY_BYTES = 2**30
 _CHUNK_BYTES = 2**20
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\r\n]*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+_UTF_8 = "UTF-8"
+_UTF_16 = ("UTF-16 text", "Convert it to UTF-8, for example with iconv.")
+_STARTS = {
+    **dict.fromkeys((b"\xff\xfe", b"\xfe\xff", b"{\0", b"[\0", b"\0{", b"\0["), _UTF_16),
+    b"\x1f\x8b": ("gzip data", "Give the file a name that ends in .gz."),
+    b"PK\x03\x04": ("a zip archive", "Unpack it."),
+    b"PAR1": ("a Parquet file", 'Convert it, for example with pandas: to_json(FILE, orient="records", lines=True).'),
+}
+"""First bytes of a file that cannot be what is read here -> what it is, and what to do."""
+_SPREAD = re.compile(rb"\{(.*[{\[,])?", re.DOTALL)
+_TABLE_HEAD = re.compile(rb"[\w \".-]+([,;\t][\w \".-]+)+")
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_ON_ONE_LINE = "Write each object on a line of its own: jq -c . FILE."
 
 Report = Callable[[Problem], None]
 
@@ -40,7 +56,8 @@ def read_rows(
     """Yield the rows of one file; what cannot be read is reported and left out.
 
     A file whose first character is `[` is one JSON array, any other is JSON Lines (blank lines are skipped).
-    A byte order mark is accepted, and `.gz` is decompressed.
+    A byte order mark is accepted, and `.gz` is decompressed. JSON Lines none of which is an object make one
+    problem together: of a table, of an object spread over lines, of binary data.
 
     Args:
         path: the file.
@@ -65,38 +82,91 @@ def read_rows(
         report(Problem(file, 0, "", "a file that can be read", error.strerror or str(error)))
 
 
+def surrogate_problem(file: str, line: int, field: str, value: Any) -> Problem | None:
+    """The problem of a JSON value with a lone surrogate in any of its texts, keys included; None where all is well.
+
+    An escape such as \\ud83d without its other half parses, and breaks whatever writes or tokenizes the text.
+    """
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            pending += [*each, *each.values()]
+        elif isinstance(each, list):
+            pending += each
+        elif isinstance(each, str) and (surrogate := _SURROGATE.search(each)):
+            fix = "Half of a character is missing: repair it, or take the escape out."
+            found = f"text with a lone surrogate {surrogate[0]!a}"
+            return Problem(file, line, field, "text that UTF-8 can hold", found, fix)
+    return None
+
+
 def _open(path: Path) -> BufferedIOBase:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
 def _stream_rows(stream: BufferedIOBase, file: str, report: Report, max_line_bytes: int, what: str) -> Iterator[Row]:
-    empty = True
-    for line, content in _lines(stream, max_line_bytes):
-        if line == 1:
-            content = content.removeprefix(_BOM)
-        if not content.strip():
-            continue
-        if empty and content.lstrip().startswith(b"["):
-            yield from _array_rows(_with_rest(content, stream), line, file, report, what)
-            return
-        empty = False
-        if len(content) > max_line_bytes:
-            expected = f"at most {max_line_bytes / 2**20:g} MiB a line"
-            report(Problem(file, line, "", expected, "a longer line", f"Write one {what} a line."))
-            continue
-        row = _line_row(content, line, file, report)
-        if row is not None:
-            yield row
-    if empty:
+    lines = ((line, content) for line, content in _lines(stream, max_line_bytes) if content.strip())
+    line, content = next(lines, (0, b""))
+    start = content.strip()
+    if not start:
         report(Problem(file, 0, "", f"at least one {what}", "an empty file"))
+    elif kind := next((kind for magic, kind in _STARTS.items() if start.startswith(magic)), None):
+        report(_other_kind(file, *kind))
+    elif start == b"{":
+        report(_other_kind(file, "a JSON object spread over several lines", _ON_ONE_LINE))
+    elif start.startswith(b"["):
+        yield from _array_rows(_with_rest(content, stream), line, file, report, what)
+    else:
+        read = (_line_row(content, line, file, max_line_bytes) for line, content in chain([(line, content)], lines))
+        yield from _told_together(read, start, file, report)
+
+
+def _told_together(read: Iterator[Row | Problem], start: bytes, file: str, report: Report) -> Iterator[Row]:
+    """Rows, with problems reported between them; where no row is an object, one problem in place of all."""
+    held: list[Row | Problem] = []
+    for each in read:
+        held.append(each)
+        if isinstance(each, Row) and isinstance(each.value, dict):
+            break
+    else:
+        other = _kind_without_objects(start, held)
+        if other is not None:
+            report(_other_kind(file, *other))
+            return
+    for each in chain(held, read):
+        if isinstance(each, Row):
+            yield each
+        else:
+            report(each)
+
+
+def _kind_without_objects(start: bytes, lines: Sequence[Row | Problem]) -> tuple[str, str] | None:
+    """What a file that begins with `start` is, none of its lines being an object; None: see what each line is."""
+    if len(lines) == 1:
+        return None
+    if _CONTROL.search(start) and not start.startswith(b"{"):
+        return "binary data", "Name a text file."
+    if _SPREAD.fullmatch(start):
+        return "a JSON object spread over several lines", _ON_ONE_LINE
+    if _TABLE_HEAD.fullmatch(start):
+        return "a table such as CSV", "Write each row as a JSON object."
+    if any(isinstance(each, Problem) and each.expected == _UTF_8 for each in lines):
+        return "binary data, or text in another encoding", "Name a text file, or convert it to UTF-8."
+    first = lines[0].found if isinstance(lines[0], Problem) else "JSON, but no object"
+    return f"no JSON object on any of {len(lines):,} lines (the first: {first})", "Write one object a line."
+
+
+def _other_kind(file: str, found: str, fix: str) -> Problem:
+    return Problem(file, 0, "", "JSON Lines or one JSON array, in UTF-8", found, fix)
 
 
 def _lines(stream: BufferedIOBase, max_line_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """1-based lines; of one that is too long, only the beginning, one byte more than allowed at least."""
+    """1-based lines, no byte order mark; of one too long, only the beginning, one byte more than allowed at least."""
     line = 0
     while content := stream.readline(max_line_bytes + 1):
         line += 1
-        yield line, content
+        yield line, content.removeprefix(_BOM) if line == 1 else content
         while len(content) > max_line_bytes and not content.endswith(b"\n"):  # the rest of a long line
             content = stream.readline(max_line_bytes + 1)
             if not content:
@@ -112,15 +182,17 @@ def _with_rest(start: bytes, stream: BufferedIOBase) -> bytes:
     return b"".join(chunks)
 
 
-def _line_row(content: bytes, line: int, file: str, report: Report) -> Row | None:
-    text = _decode(content, line, file, report)
-    if text is None:
-        return None
+def _line_row(content: bytes, line: int, file: str, max_line_bytes: int) -> Row | Problem:
+    if len(content) > max_line_bytes:
+        expected = f"at most {max_line_bytes / 2**20:g} MiB a line"
+        return Problem(file, line, "", expected, "a longer line", "Write one object a line.")
+    text = _decode(content, line, file)
+    if isinstance(text, Problem):
+        return text
     try:
         return Row(line, json.loads(text.rstrip()))
     except (ValueError, RecursionError) as error:
-        report(_not_json(error, file, line, "one JSON object a line", text))
-        return None
+        return _not_json(error, file, line, "one JSON object a line", text)
 
 
 def _array_rows(content: bytes, first_line: int, file: str, report: Report, what: str) -> Iterator[Row]:
@@ -129,8 +201,9 @@ def _array_rows(content: bytes, first_line: int, file: str, report: Report, what
         expected = f"at most {MAX_ARRAY_BYTES / 2**30:g} GiB in one JSON array"
         report(Problem(file, first_line, "", expected, "a longer one", f"Write JSON Lines, one {what} a line."))
         return
-    text = _decode(content, first_line, file, report)
-    if text is None:
+    text = _decode(content, first_line, file)
+    if isinstance(text, Problem):
+        report(text)
         return
     line, counted = first_line, 0
     try:
@@ -170,15 +243,14 @@ def _skip_space(text: str, at: int) -> int:
     return space.end() if space else at
 
 
-def _decode(content: bytes, line: int, file: str, report: Report) -> str | None:
+def _decode(content: bytes, line: int, file: str) -> str | Problem:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line_start = content.rfind(b"\n", 0, error.start) + 1
         found = f"byte {content[error.start]:#04x} at byte {error.start - line_start + 1} of the line"
         line += content.count(b"\n", 0, error.start)
-        report(Problem(file, line, "", "UTF-8", found, "Convert the file to UTF-8."))
-        return None
+        return Problem(file, line, "", _UTF_8, found, "Convert the file to UTF-8.")
 
 
 def _not_json(error: ValueError | RecursionError, file: str, line: int, expected: str, text: str) -> Problem:
@@ -188,5 +260,5 @@ def _not_json(error: ValueError | RecursionError, file: str, line: int, expected
         found = "JSON nested too deeply"
     else:
         found = f"no JSON ({error})"  # an integer of too many digits
-    fix = "It holds NUL bytes: damaged, or UTF-16, which must be converted to UTF-8." if "\0" in text else ""
+    fix = "It holds NUL bytes: the file is damaged." if "\0" in text else ""
     return Problem(file, line, "", expected, found, fix)

@@ -22,6 +22,7 @@ from rm.errors import ConfigError, RunError
 from rm.files import check_target, replace_directory
 from rm.model.card import TRAINING, write_card
 from rm.model.checkpoint import LoadedModel, load_reward_model, model_directory, save_reward_model
+from rm.model.layout import PaddedLayout
 from rm.model.lora import merge_lora
 from rm.model.scoring import encoder_of, score_tokens
 from rm.rubric import Rubric
@@ -160,8 +161,8 @@ def _scores(loaded: LoadedModel, rows: Sequence[Row], name: str) -> tuple[np.nda
     found = score_tokens(
         loaded.model,
         [encoded[index].input_ids for index in fitting],
+        layout=PaddedLayout(encoder.pad_id),
         num_dimensions=len(loaded.rubric.dimensions),
-        pad_id=encoder.pad_id,
         device=next(loaded.model.parameters()).device,
     )
     failed = int(np.count_nonzero(~np.isfinite(found.score)))

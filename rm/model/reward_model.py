@@ -16,15 +16,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-    MODEL_MAPPING,
-)
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
 from rm.errors import ConfigError
 from rm.model.heads import RewardOutput, combine_heads
 from rm.model.pooling import POOLING, to_right_padding
+from rm.prefix import Packed, is_decoder, packed_states
 from rm.rubric import Rubric
 from rm.text import TEMPLATE_VERSION
 
@@ -143,12 +140,7 @@ def check_architecture(backbone: PreTrainedConfig) -> None:
 def default_pooling(backbone: PreTrainedConfig) -> str:
     """`last` for decoders, `mean` for encoders. Raises: ConfigError for encoder-decoders."""
     check_architecture(backbone)
-    name = backbone.model_type
-    masked = name in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    causal = name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    if getattr(backbone, "is_decoder", False) or (causal and not masked):
-        return "last"
-    return "mean"
+    return "last" if is_decoder(backbone) else "mean"
 
 
 class RewardModel(PreTrainedModel):
@@ -226,13 +218,21 @@ class RewardModel(PreTrainedModel):
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> RewardOutput:
-        """Score N token sequences.
+    def forward(
+        self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, packed: Packed | None = None
+    ) -> RewardOutput:
+        """Score N token sequences, padded or packed.
 
         Args:
             input_ids: (N, T) int64, padded on either side.
             attention_mask: (N, T), 1 on tokens.
+            packed: instead of the two others, the sequences in one row with shared prefixes once. Needs a backbone
+                that `rm.prefix.prepare` has made ready, and pooling by the last token.
         """
+        if packed is not None:
+            return self.score_states(packed_states(self.model, packed)[packed.last])
+        if input_ids is None or attention_mask is None:
+            raise TypeError("a reward model needs input_ids and attention_mask, or packed")
         input_ids, attention_mask = to_right_padding(input_ids, attention_mask)
         kwargs = {"use_cache": False} if self.config.pooling == "last" else {}
         hidden = self.model(input_ids=input_ids, attention_mask=attention_mask, **kwargs).last_hidden_state

@@ -1,21 +1,22 @@
-"""Scores of many token sequences, batched by length. What evaluation, `score` and, later, serving stand on."""
+"""Scores of many token sequences, in batches of bounded cost: what evaluation, `score` and serving stand on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rm.errors import RunError
 from rm.model.checkpoint import LoadedModel
 from rm.model.create import position_limit
 from rm.model.heads import RewardOutput
-from rm.text import Encoder, pad
+from rm.model.layout import Inputs, Layout
+from rm.prefix import HotPrefixes
+from rm.text import Encoder
 
-Forward = Callable[[Tensor, Tensor], RewardOutput]
+Forward = Callable[..., RewardOutput]
 
 
 @dataclass(frozen=True)
@@ -64,23 +65,25 @@ def score_tokens(
     forward: Forward,
     sequences: Sequence[Sequence[int]],
     *,
+    layout: Layout,
     num_dimensions: int,
-    pad_id: int,
     device: torch.device,
     tokens_per_batch: int = 16384,
+    hot: HotPrefixes | None = None,
     on_batch: Callable[[int], object] = lambda rows: None,
 ) -> Scores:
-    """Score N sequences, longest first, each batch of at most `tokens_per_batch` padded tokens.
+    """Score N sequences, the costliest batch first, each of at most `tokens_per_batch` tokens.
 
     Where the device runs out of memory the batch is halved and the rest goes on.
 
     Args:
         forward: a reward model in eval mode.
         sequences: N token lists, none empty.
+        layout: padded, or packed with shared prefixes once.
         num_dimensions: D.
-        pad_id: what fills a batch up.
         device: where the model lies.
-        tokens_per_batch: memory bound; a single longer sequence still goes alone.
+        tokens_per_batch: memory bound, in tokens as the layout counts them; a single longer sequence still goes alone.
+        hot: prefixes known from earlier calls; for packed rows by segments.
         on_batch: told the number of rows done, for a progress bar.
 
     Raises:
@@ -88,20 +91,23 @@ def score_tokens(
     """
     count = len(sequences)
     table = Scores.unscored(count, num_dimensions)
-    todo = list(batches_by_length([len(sequence) for sequence in sequences], tokens_per_batch))[::-1]
+    todo = list(layout.row_batches(sequences, tokens_per_batch))[::-1]
     while todo:
         rows = todo.pop()
-        ids, mask = pad([sequences[row] for row in rows], pad_id)
-        output = _if_it_fits(forward, ids.to(device), mask.to(device))
+        texts = [sequences[row] for row in rows]
+        inputs = Inputs.of(hot.pack(texts)) if hot is not None else layout.inputs([texts])
+        output = _if_it_fits(forward, inputs.to(device))
         if output is None:
             if len(rows) == 1:
                 raise RunError(
-                    f"One text of {ids.shape[1]} tokens does not fit into the memory of {device}. "
+                    f"One text of {inputs.tokens} tokens does not fit into the memory of {device}. "
                     "Use a shorter --max-length or --dtype bfloat16."
                 )
             torch.cuda.empty_cache()
             todo += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
             continue
+        if hot is not None:
+            hot.keep(inputs.kwargs["packed"])
         table.score[rows] = output.score.double().cpu().numpy()
         table.logit[rows] = output.logit.double().cpu().numpy()
         table.expected_levels[rows] = output.expected_levels.double().cpu().numpy()
@@ -110,23 +116,9 @@ def score_tokens(
     return table
 
 
-def _if_it_fits(forward: Forward, ids: Tensor, mask: Tensor) -> RewardOutput | None:
+def _if_it_fits(forward: Forward, inputs: Inputs) -> RewardOutput | None:
     """None where memory runs out. The error is gone by then, and with it its hold on the tensors of the attempt."""
     try:
-        return forward(ids, mask)
+        return forward(**inputs.kwargs)
     except torch.OutOfMemoryError:
         return None
-
-
-def batches_by_length(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[list[int]]:
-    """Rows from the longest to the shortest, cut where the padded batch would pass the bound."""
-    batch: list[int] = []
-    widest = 0
-    for row in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        if batch and widest * (len(batch) + 1) > tokens_per_batch:
-            yield batch
-            batch, widest = [], 0
-        widest = max(widest, lengths[row])
-        batch.append(row)
-    if batch:
-        yield batch

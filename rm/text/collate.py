@@ -1,7 +1,8 @@
 """Batches that keep groups whole.
 
 Shapes: G groups, K candidates a group at most, N = all candidates of the batch in one flat list, T tokens,
-D dimensions. The model works on (N, T); the losses on (G, K), through `slots`.
+D dimensions. The model works on the N candidates, however their tokens are laid out; the losses on (G, K), through
+`slots`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """Several groups, ready for the model and the losses.
+    """What the losses know of several groups; the tokens go to the model by themselves.
 
     Args:
-        input_ids: (N, T) int64.
-        attention_mask: (N, T) int64, 1 on tokens.
         slots: (G, K) int64, the row of each candidate in the flat list; 0 where `mask` is False.
         mask: (G, K) bool, which slots hold a candidate.
         positive: (G, K) bool.
@@ -29,8 +28,6 @@ class Batch:
         labelled: (N,) bool, whether the candidate has a rubric total.
     """
 
-    input_ids: Tensor
-    attention_mask: Tensor
     slots: Tensor
     mask: Tensor
     positive: Tensor
@@ -81,15 +78,9 @@ def pad(
     return ids, mask
 
 
-def collate(
-    groups: Sequence[Sequence[Member]],
-    pad_id: int,
-    num_dimensions: int,
-    side: Literal["left", "right"] = "right",
-) -> Batch:
+def collate(groups: Sequence[Sequence[Member]], num_dimensions: int) -> Batch:
     """Groups of members -> one batch. A group may have any number of members, none included."""
     flat = [member for group in groups for member in group]
-    input_ids, attention_mask = pad([member.input_ids for member in flat], pad_id, side)
     width = max(map(len, groups), default=0)
     slots = torch.zeros((len(groups), width), dtype=torch.long)
     mask = torch.zeros((len(groups), width), dtype=torch.bool)
@@ -101,8 +92,6 @@ def collate(
         positive[index, : len(group)] = torch.tensor([member.positive for member in group], dtype=torch.bool)
         start += len(group)
     return Batch(
-        input_ids=input_ids,
-        attention_mask=attention_mask,
         slots=slots,
         mask=mask,
         positive=positive,

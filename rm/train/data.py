@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,8 @@ from rm.evaluate.score import rows_of
 from rm.groups import Group
 from rm.rubric import Rubric
 from rm.text import Encoded, Encoder, Member, OverflowReport
+
+Cost = Callable[[Sequence[Sequence[int]]], int]
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,17 @@ class StepGroups:
 class StepLoader:
     """The steps of an epoch: an iterable with a length, and `set_epoch` for the trainer to call.
 
-    The order is a permutation by seed and epoch; a step takes the next `groups_per_step` groups, of which
-    process r takes every `world_size`-th. So the groups of a step do not depend on the number of processes.
+    The order is a permutation by seed and epoch; a step takes the next `groups_per_step` groups, whatever the
+    number of processes. These are dealt out so that every process has about the same to compute.
+
+    Args:
+        groups: to draw from.
+        groups_per_step: over all processes.
+        negatives: of a group and epoch, or `all`.
+        seed: of order and negatives.
+        cost: what it takes to compute a group, from the tokens of its members; by default their number.
+        rank: of this process.
+        world_size: number of processes.
     """
 
     def __init__(
@@ -110,6 +121,7 @@ class StepLoader:
         groups_per_step: int,
         negatives: int | str,
         seed: int,
+        cost: Cost = lambda group: sum(map(len, group)),
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -117,6 +129,7 @@ class StepLoader:
         self._per_step = groups_per_step
         self._negatives = negatives
         self._seed = seed
+        self._cost = cost
         self._rank = rank
         self._world_size = world_size
         self._epoch = 0
@@ -132,8 +145,8 @@ class StepLoader:
 
     def smallest(self) -> tuple[Member, ...]:
         """The cheapest group to run where a process has none of its own but must take part."""
-        cost = min(self._groups, key=lambda group: sum(len(m.input_ids) for m in group.members("all", 0, 0)))
-        return tuple(cost.members(self._negatives, self._seed, self._epoch))
+        drawn = (group.members(self._negatives, self._seed, self._epoch) for group in self._groups)
+        return tuple(min(drawn, key=lambda members: sum(len(m.input_ids) for m in members)))
 
     def __len__(self) -> int:
         return -(-len(self._groups) // self._per_step)
@@ -144,24 +157,22 @@ class StepLoader:
         first, self._first = self._first, 0
         for step in range(first, len(self)):
             chosen = order[step * self._per_step : (step + 1) * self._per_step]
-            mine = (self._groups[index] for index in chosen[self._rank :: self._world_size])
-            members = (tuple(group.members(self._negatives, self._seed, self._epoch)) for group in mine)
-            yield StepGroups(tuple(members), len(chosen))
+            members = [tuple(self._groups[i].members(self._negatives, self._seed, self._epoch)) for i in chosen]
+            yield StepGroups(tuple(self._dealt(members)), len(chosen))
 
-
-def micro_batches(groups: Sequence[Sequence[Member]], tokens: int) -> list[list[Sequence[Member]]]:
-    """Whole groups, by length, cut where the padded tokens of a micro-batch would pass the bound."""
-    batches: list[list[Sequence[Member]]] = []
-    rows = widest = 0
-    for group in sorted(groups, key=lambda members: max(len(m.input_ids) for m in members)):
-        longest = max(len(member.input_ids) for member in group)
-        if batches and max(widest, longest) * (rows + len(group)) <= tokens:
-            batches[-1].append(group)
-            rows, widest = rows + len(group), max(widest, longest)
-        else:
-            batches.append([group])
-            rows, widest = len(group), longest
-    return batches
+    def _dealt(self, groups: list[tuple[Member, ...]]) -> list[tuple[Member, ...]]:
+        """This process's share: the costliest group left goes to the process with the least to do."""
+        if self._world_size == 1:
+            return groups
+        costs = [self._cost([member.input_ids for member in group]) for group in groups]
+        loads = [0] * self._world_size
+        mine = []
+        for index in sorted(range(len(groups)), key=lambda each: -costs[each]):
+            process = loads.index(min(loads))
+            loads[process] += costs[index]
+            if process == self._rank:
+                mine.append(groups[index])
+        return mine
 
 
 def hash_seed(*parts: int) -> int:

@@ -107,14 +107,7 @@ def check_run(config: TrainConfig) -> Prepared:
     if problems:
         raise ConfigError(problems)
     rubric = Rubric.load(config.rubric)
-    objective = Objective(
-        ranking=config.loss.ranking,
-        dimensions=config.loss.dimensions,
-        temperature=config.loss.temperature,
-        weights=dataclasses.asdict(config.loss.weights),
-        options=config.loss.options,
-        label_smoothing=config.loss.label_smoothing,
-    )
+    objective = objective_of(config)
     train = load_groups(config.data.train, rubric)
     dev = load_groups(config.data.dev, rubric) if config.data.dev else ()
     labelled = any(c.rubric or c.total is not None for group in train for c in group.candidates)
@@ -141,13 +134,25 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
     prepared = check_run(config)
     output = check_output(config, prepared, resume, force)
     args = _training_arguments(config, output, has_dev=bool(prepared.dev))
-    loaded = create_model(_recipe(config, prepared.rubric), args.device, config.train.seed)
-    max_length = _max_length(config.text.max_length, loaded)
+    loaded = create_model(recipe_of(config, prepared.rubric), args.device, config.train.seed)
+    max_length = max_length_of(config.text.max_length, loaded)
     loaded.model.config.text_max_length = max_length
-    scorer = Scorer(loaded, max_length=max_length, tokens_per_batch=config.train.tokens_per_microbatch)
+    scorer = Scorer(
+        loaded,
+        max_length=max_length,
+        tokens_per_batch=config.train.tokens_per_microbatch,
+        prefix_sharing=config.model.prefix_sharing,
+        hot_prefix_bytes=0,
+    )
     tokenized = tokenize_groups(prepared.train, scorer.encoder, prepared.rubric, config.text.on_overflow)
     dev, dev_notes = _fitting(prepared.dev, scorer)
-    notes = (*prepared.notes, *loaded.notes, *_text_notes(tokenized, max_length, config.text.max_length), *dev_notes)
+    notes = (
+        *prepared.notes,
+        *loaded.notes,
+        *scorer.notes,
+        *_text_notes(tokenized, max_length, config.text.max_length),
+        *dev_notes,
+    )
     if args.process_index == 0:
         for note in notes:
             print(note, file=sys.stderr)
@@ -156,6 +161,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         groups_per_step=config.train.groups_per_step,
         negatives=config.data.negatives_per_group,
         seed=config.train.seed,
+        cost=scorer.layout.group_cost,
         rank=args.process_index,
         world_size=args.world_size,
     )
@@ -168,7 +174,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         objective=prepared.objective,
         loader=loader,
         score_dev=_dev_scorer(config, dev, scorer, args) if dev else None,
-        pad_id=scorer.encoder.pad_id,
+        layout=scorer.layout,
         tokens_per_microbatch=config.train.tokens_per_microbatch,
         head_learning_rate=config.train.head_learning_rate,
         metric=config.train.metric,
@@ -176,7 +182,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         keep_checkpoints=config.train.keep_checkpoints,
         callbacks=[JsonlLog(output, len(loader)), progress],
     )
-    scorer.forward = lambda ids, mask: trainer.network(input_ids=ids, attention_mask=mask)
+    scorer.forward = lambda **inputs: trainer.network(**inputs)
     for default in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(default)
     checkpoint = _last_checkpoint(output) if resume else None
@@ -275,7 +281,22 @@ def _fitting(dev: Sequence[Group], scorer: Scorer) -> tuple[list[Group], list[st
     return kept, [note] if left_out else []
 
 
-def _recipe(config: TrainConfig, rubric: Rubric) -> Recipe:
+def objective_of(config: TrainConfig) -> Objective:
+    """The losses that a configuration asks for. Raises: ConfigError for an unknown name or option."""
+    return Objective(
+        ranking=config.loss.ranking,
+        dimensions=config.loss.dimensions,
+        temperature=config.loss.temperature,
+        weights=dataclasses.asdict(config.loss.weights),
+        options=config.loss.options,
+        label_smoothing=config.loss.label_smoothing,
+    )
+
+
+def recipe_of(config: TrainConfig, rubric: Rubric) -> Recipe:
+    """The network that a configuration asks for."""
+    settings = dataclasses.asdict(config.model)
+    del settings["prefix_sharing"]  # how it runs, not what it is
     return Recipe(
         rubric=rubric,
         quantization=config.quantization,
@@ -286,11 +307,12 @@ def _recipe(config: TrainConfig, rubric: Rubric) -> Recipe:
         lora_dropout=config.lora.dropout,
         lora_targets=config.lora.targets,
         lora_options=config.lora.options,
-        **dataclasses.asdict(config.model),
+        **settings,
     )
 
 
-def _max_length(asked: int, loaded: LoadedModel) -> int:
+def max_length_of(asked: int, loaded: LoadedModel) -> int:
+    """Tokens of the longest text: as asked, or as many as the backbone has positions."""
     limit = position_limit(loaded.model)
     return min(asked, limit) if limit else asked
 

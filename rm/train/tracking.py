@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rm.errors import MissingExtra
+from rm.errors import ConfigError, MissingExtra
 
 LOG = "log.jsonl"
 
@@ -98,6 +98,8 @@ def set_up_wandb(project: str, mode: str, directory: Path) -> None:
 
     Raises:
         MissingExtra: wandb is not installed.
+        ConfigError: wandb is to send the run's numbers and has no valid key to do so. Only the first process, which
+            does the logging, looks; whether the server takes the key is found out when the run starts.
     """
     if importlib.util.find_spec("wandb") is None:
         raise MissingExtra("wandb", "tracking", "tracking.wandb")
@@ -106,6 +108,22 @@ def set_up_wandb(project: str, mode: str, directory: Path) -> None:
     if mode == "offline":
         os.environ["WANDB_MODE"] = "offline"
     os.environ.setdefault("WANDB_LOG_MODEL", "false")
+    if os.environ.get("WANDB_MODE", "online") == "online" and os.environ.get("RANK", "0") == "0":
+        _log_in_to_wandb()
+
+
+def _log_in_to_wandb() -> None:
+    """Have wandb find its key; where there is none, it asks for one in a terminal and fails anywhere else."""
+    import wandb
+
+    try:
+        wandb.login(verify=False)
+    except wandb.Error as error:
+        wandb.teardown()  # else it keeps to the environment that it met here, in this process
+        raise ConfigError(
+            f"tracking.wandb: wandb cannot log in ({str(error).rstrip('.')}). Run `wandb login`, or set "
+            "WANDB_MODE=offline to keep the numbers on this machine, or turn tracking off: --tracking.wandb false."
+        ) from error
 
 
 def _whole_lines(path: Path) -> list[str]:

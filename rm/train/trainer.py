@@ -32,15 +32,16 @@ from rm.evaluate.rankings import relevance_of
 from rm.evaluate.scored import ScoredGroup
 from rm.metrics import rank_group
 from rm.model import LoadedModel, save_reward_model
-from rm.text import collate
-from rm.train.data import StepGroups, StepLoader, hash_seed, micro_batches
+from rm.model.layout import Layout
+from rm.text import Member, collate
+from rm.train.data import StepGroups, StepLoader, hash_seed
 from rm.train.objective import PARTS, Objective
 
 MARKER = "complete.json"
 CHECKPOINTS = "checkpoints"
 BEST = "best"
 BEST_FACTS = "dev_metrics.json"
-STATS = (*PARTS, *(f"skipped_{name}" for name in PARTS), "padding", "tokens")
+STATS = (*PARTS, *(f"skipped_{name}" for name in PARTS), "tokens", "computed")
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class GroupTrainer(Trainer):
         loader: the steps of an epoch.
         score_dev: scores the dev groups, each of which fits, with the current weights; None trains without
             evaluation.
-        pad_id: what fills a batch up.
-        tokens_per_microbatch: padded tokens a forward pass may hold.
+        layout: padded, or packed with shared prefixes once.
+        tokens_per_microbatch: tokens a forward pass may hold, as the layout counts them.
         head_learning_rate: of the heads; 0 means the same as the rest.
         metric: which dev metric is best when high.
         patience: evaluations without a better metric before stopping; 0 never stops.
@@ -78,7 +79,7 @@ class GroupTrainer(Trainer):
         objective: Objective,
         loader: StepLoader,
         score_dev: Callable[[], Sequence[ScoredGroup]] | None,
-        pad_id: int,
+        layout: Layout,
         tokens_per_microbatch: int,
         head_learning_rate: float,
         metric: str,
@@ -90,7 +91,7 @@ class GroupTrainer(Trainer):
         self._objective = objective
         self._loader = loader
         self._score_dev = score_dev
-        self._pad_id = pad_id
+        self._layout = layout
         self._tokens_per_microbatch = tokens_per_microbatch
         self._head_learning_rate = head_learning_rate
         self._metric = metric
@@ -132,7 +133,7 @@ class GroupTrainer(Trainer):
     def training_step(self, model: nn.Module, inputs: StepGroups, num_items_in_batch: Any = None) -> Tensor:  # type: ignore[override]
         """Forward and backward over this process's groups; gradients are of the mean over the step's groups."""
         model.train()
-        parts = micro_batches(inputs.groups, self._tokens_per_microbatch)
+        parts = self._micro_batches(inputs.groups)
         count = self._agreed(len(parts))
         generator = torch.Generator().manual_seed(
             hash_seed(self.args.seed, self.state.global_step, self.args.process_index)
@@ -157,25 +158,31 @@ class GroupTrainer(Trainer):
         self._summed_steps += 1
         return total
 
-    def _forward(self, model: nn.Module, groups: Sequence[Any], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        batch = collate(groups, self._pad_id, self._num_dimensions).to(self.args.device)
+    def _micro_batches(self, groups: Sequence[Sequence[Member]]) -> list[list[Sequence[Member]]]:
+        found = self._layout.group_batches([tokens_of(group) for group in groups], self._tokens_per_microbatch)
+        return [[groups[index] for index in part] for part in found]
+
+    def _forward(
+        self, model: nn.Module, groups: Sequence[Sequence[Member]], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        inputs = self._layout.inputs([tokens_of(group) for group in groups])
+        batch = collate(groups, self._num_dimensions).to(self.args.device)
         with self.compute_loss_context_manager():
-            output = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+            output = model(**inputs.to(self.args.device).kwargs)
         found = self._objective(output, batch, generator)
-        tokens = batch.attention_mask.sum()
         stats = torch.stack(
             [
                 *(found.parts[name].detach().sum() for name in PARTS),
                 *(found.skipped[name].float() for name in PARTS),
-                batch.attention_mask.numel() - tokens.float(),
-                tokens.float(),
+                *torch.tensor([inputs.tokens, inputs.computed], dtype=torch.float, device=self.args.device),
             ]
         )
         return found.loss.sum(), stats
 
     def _filler(self, parts: Sequence[Any]) -> Any:
         """Something small to run with weight 0."""
-        return parts[0][:1] if parts else [self._loader.smallest()]
+        groups = [group for part in parts for group in part] or [self._loader.smallest()]
+        return [min(groups, key=lambda group: self._layout.group_cost(tokens_of(group)))]
 
     def _agreed(self, count: int) -> int:
         """The largest number of micro-batches that any process has."""
@@ -253,7 +260,8 @@ class GroupTrainer(Trainer):
                 }
             )
             logs["tokens"] = int(sums["tokens"])
-            logs["padding_share"] = round(sums["padding"] / max(sums["padding"] + sums["tokens"], 1.0), 4)
+            logs["computed_tokens"] = int(sums["computed"])
+            logs["padding_share"] = round(max(0.0, 1 - sums["tokens"] / max(sums["computed"], 1.0)), 4)
             self._sums, self._summed_steps = None, 0
         super().log(logs, *args, **kwargs)
 
@@ -325,6 +333,11 @@ class GroupTrainer(Trainer):
     def _barrier(self) -> None:
         if self.args.world_size > 1:
             dist.barrier()
+
+
+def tokens_of(group: Sequence[Member]) -> list[tuple[int, ...]]:
+    """The tokens of each member."""
+    return [member.input_ids for member in group]
 
 
 def dev_metrics(scored: Sequence[ScoredGroup]) -> dict[str, float]:

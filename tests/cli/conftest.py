@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2Model
 
 from rm.cli.main import main
 from rm.rubric import Rubric
 
 Row = dict[str, Any]
 DIMENSIONS = Rubric.load("math").dimension_names
-WORDS = "What is plus ? makes , so it . < > / [ ] task type problem reasoning math tests"
 
 
 @dataclass(frozen=True)
@@ -70,37 +66,10 @@ def sum_row() -> Callable[..., Row]:
     return make
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
-    """Rows as JSON Lines; text and bytes go in as lines of their own."""
-
-    def to_file(*rows: Row | str | bytes, name: str = "rows.jsonl") -> Path:
-        lines = [row if isinstance(row, str | bytes) else json.dumps(row) for row in rows]
-        path = tmp_path / name
-        path.write_bytes(b"".join((line.encode() if isinstance(line, str) else line) + b"\n" for line in lines))
-        return path
-
-    return to_file
-
-
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of a few thousand parameters, always the same, and a tokenizer of whole words."""
-    directory = tmp_path_factory.mktemp("base")
-    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.train_from_iterator(
-        [WORDS, " ".join(map(str, range(60)))], trainers.WordLevelTrainer(special_tokens=["[UNK]", "[PAD]"])
-    )
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]")
-    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-    ends = {"pad_token_id": 1, "bos_token_id": None, "eos_token_id": None}
-    config = Qwen2Config(vocab_size=len(fast), num_key_value_heads=1, max_position_embeddings=128, **shape, **ends)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        Qwen2Model(config).save_pretrained(directory)
-    fast.save_pretrained(str(directory))
-    return directory
+def base(word_base: Callable[..., Path]) -> Path:
+    """A backbone that reads 128 tokens."""
+    return word_base(positions=128)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from rm.errors import DataError
 from rm.evaluate.score import Scorer, check_score_rows, row_of, rows_of, score_rows
 from rm.groups import Candidate, Group
 from rm.model import LoadedModel, RewardModel, save_reward_model
-from rm.model.create import Recipe, create_model
 from rm.rubric import Rubric
 from rm.text import Row
 
@@ -32,11 +30,8 @@ GROUPS = [
 
 
 @pytest.fixture
-def loaded(backbone: Callable[..., Path]) -> LoadedModel:
-    made = create_model(Recipe(str(backbone()), MATH, dtype="float32", lora_rank=0), torch.device("cpu"), seed=0)
-    for head in (*made.model.dimension_heads, made.model.total_head):
-        torch.nn.init.normal_(head.weight, generator=torch.Generator().manual_seed(0))
-    return made
+def loaded(fresh: Callable[..., LoadedModel]) -> LoadedModel:
+    return fresh()
 
 
 def test_results_keep_the_rows_and_their_order(loaded):
@@ -173,6 +168,28 @@ def test_tests_are_shown_where_training_showed_them(loaded):
     without = {key: value for key, value in ROWS[2].items() if key != "tests"}
     assert hidden != shown
     assert hidden == pytest.approx(score_rows(loaded, [without])[0]["score"], abs=1e-6)
+
+
+def test_prompts_that_come_again_score_as_on_their_own(loaded):
+    scorer = Scorer(loaded)
+    problem = "What is the sum of all these numbers? " * 4
+    for call in range(4):
+        row = {"problem": problem, "reasoning": f"It is {call}."}
+        expected = Scorer(loaded, prefix_sharing="plain").results([row])[0]["score"]
+        assert scorer.results([row])[0]["score"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_step_of_training_between_two_calls_counts(loaded):
+    scorer = Scorer(loaded)
+    rows = [{"problem": "What is the sum of all these numbers? " * 4, "reasoning": f"It is {k}."} for k in range(3)]
+    before = [result["score"] for result in scorer.results(rows)]
+    with torch.no_grad():
+        for parameter in loaded.model.parameters():
+            parameter.mul_(1.5)
+    after = [result["score"] for result in scorer.results(rows)]
+    expected = [result["score"] for result in Scorer(loaded, hot_prefix_bytes=0).results(rows)]
+    assert after == pytest.approx(expected, abs=1e-5)
+    assert after != pytest.approx(before, abs=1e-3)
 
 
 def test_drift_is_next_to_nothing_in_float32(loaded):

@@ -12,8 +12,6 @@ from rm.evaluate.scored import ScoredGroup
 from rm.evaluate.surface import surface_baseline
 from rm.groups import Candidate, Group, load_groups
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-
 
 def group(number: int, problem: str | None = None, good: str = "therefore we", bad: str = "whatever comes") -> Group:
     candidates = (
@@ -72,10 +70,9 @@ def test_texts_without_words_give_no_scores():
     assert "no words" in result.protocol
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")
-def test_the_known_figures_on_gsm8k_groups():
-    groups = load_groups(DATA / "gsm8k_groups_dev.jsonl")
-    result = surface_baseline(groups, load_groups(DATA / "gsm8k_groups_train.jsonl")[:2500])
+def test_the_known_figures_on_gsm8k_groups(shared_data: Path):
+    groups = load_groups(shared_data / "gsm8k_groups_dev.jsonl")
+    result = surface_baseline(groups, load_groups(shared_data / "gsm8k_groups_train.jsonl")[:2500])
     scored = [unscored(each) for each in groups]
     columns = rankings(scored, result.scores)
     assert columns["pair_accuracy"].mean() == pytest.approx(0.69, abs=0.01)

@@ -58,8 +58,10 @@ def test_check_tells_errors_on_stderr_and_exits_with_1(
     ]
 
 
-def test_check_caps_what_it_prints_but_not_the_json(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(*["nonsense"] * 70)
+def test_check_caps_what_it_prints_but_not_the_json(
+    row: MakeRow, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(row(), *["nonsense"] * 70)
     assert run("check", path, "--json") == 1
     out, err = capsys.readouterr()
     assert len(json.loads(out)["errors"]) == 70
@@ -75,6 +77,36 @@ def test_check_sums_up_warnings_by_kind(row: MakeRow, write: Write, capsys: pyte
     assert err.splitlines()[0] == "warning: no rubric labels (5)"
     assert err.splitlines()[-1] == "  ... and 2 more; --json gives all."
     assert len(err.splitlines()) == 5
+
+
+def test_labels_that_the_rubric_lacks_are_one_warning(
+    row: MakeRow, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = dict.fromkeys(("plan_quality", "test_awareness", "edge_case_reasoning"), 1)
+    rows = [row(f"p{i}", problem=f"Problem {i}") for i in range(40)]
+    for each in rows:
+        for trace in (*each["positive_pool"], *each["negative_bank"]):
+            trace["rubric"] = {**trace["rubric"], **labels}
+    path = write(*rows)
+    assert run("check", path, "--rubric", "math") == 0
+    err = capsys.readouterr().err.splitlines()
+    assert err[0] == "warning: labels of unknown dimensions (240)"
+    assert err[1].startswith(f"  {path}:1: positive_pool[0].rubric.plan_quality = 1, ")
+    assert err[4:] == ["  ... and 237 more; --json gives all."]
+    assert run("check", path, "--rubric", "math", "--json") == 0
+    out, after = capsys.readouterr()
+    assert len(json.loads(out)["warnings"]) == 240
+    assert after == ""
+
+
+def test_a_file_of_another_kind_is_one_error(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(*["a,b,c", "1,2,3"] * 50, name="table.csv")
+    assert run("check", path) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"{path}: a table such as CSV, expected JSON Lines or one JSON array, in UTF-8. "
+        "Write each row as a JSON object.",
+        "1 error.",
+    ]
 
 
 def test_check_with_an_unknown_rubric(row: MakeRow, write: Write) -> None:

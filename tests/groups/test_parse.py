@@ -107,7 +107,8 @@ def test_a_row_that_is_no_object(value: Any) -> None:
         *(("problem", value) for value in (MISSING, None, "", " \n", 3, "half \ud83d")),
         *(("positive_pool", value) for value in (MISSING, None, [], {}, "text", {"reasoning": "x"})),
         *(("negative_bank", value) for value in (MISSING, None, [], {}, "text")),
-        *(("source", value) for value in ("half \ud83d",)),
+        ("source", "half \ud83d"),
+        ("tests", [{"input": "half \ud83d"}]),
     ],
 )
 def test_a_wrong_field_is_the_only_error(row: MakeRow, field: str, value: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rm.errors import Problem
-from rm.groups.rows import read_rows
+from rm.groups.rows import read_rows, surrogate_problem
 
 
 def rows_of(path: Path, **options: Any) -> tuple[list[tuple[int, Any]], list[Problem]]:
@@ -89,12 +89,66 @@ def test_bad_byte_in_an_array_is_found_on_its_line(tmp_path: Path) -> None:
     assert [(p.line, p.expected) for p in problems] == [(3, "UTF-8")]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16"])
-def test_utf_16_is_recognised(tmp_path: Path, encoding: str) -> None:
-    rows, problems = rows_of(file_of(tmp_path, '{"a": 1}'.encode(encoding)))
+OBJECT = {"problem": "x", "tests": [1, {"y": "z"}], "metadata": {}}
+SEVERAL = "".join(json.dumps({**OBJECT, "a": i}) + "\n" for i in range(3))
+
+
+@pytest.mark.parametrize(
+    ("content", "found", "fix"),
+    [
+        (SEVERAL.encode("utf-16"), "UTF-16", "UTF-8"),
+        (SEVERAL.encode("utf-16-le"), "UTF-16", "UTF-8"),
+        (SEVERAL.encode("utf-16-be"), "UTF-16", "UTF-8"),
+        (json.dumps([OBJECT], indent=1).encode("utf-16"), "UTF-16", "UTF-8"),
+        (json.dumps(OBJECT, indent=2).encode(), "spread over several lines", "jq -c"),
+        (b"\xef\xbb\xbf\n" + json.dumps(OBJECT, indent=2).encode() * 2, "spread over several lines", "jq -c"),
+        (b'{\n"tests": [\n{"a": 1}\n]\n}', "spread over several lines", "jq -c"),
+        (b'{"problem": "x",\n "tests": [\n 1,\n2\n]}', "spread over several lines", "jq -c"),
+        (b"problem,reasoning\n1,2\n3,4\n", "CSV", "JSON object"),
+        (b'"problem text"\tscore\n1\t2\n', "CSV", "JSON object"),
+        (gzip.compress(SEVERAL.encode()), "gzip", ".gz"),
+        (b"PK\x03\x04rest\nof it", "zip", "Unpack"),
+        (b"PAR1\x15\x04\n\x00\n", "Parquet", "Convert"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\n\xff", "binary", "text"),
+        (bytes(range(256)), "binary", "text"),
+        (b"{'a': 1}\n{'a': 2}\n", "any of 2 lines (the first: no JSON (Expecting property name", "one object a line"),
+        ('{"a": "\u00e9"}\n'.encode("latin-1") * 3, "text in another encoding", "UTF-8"),
+        (b'{"a": "\x01"}\n' * 2, "any of 2 lines (the first: no JSON (Invalid control character", "one object a line"),
+        (b"1\n2\n3\n", "any of 3 lines (the first: JSON, but no object", "one object a line"),
+        (b"# Title\n\nSome text.\n", "any of 2 lines", "one object a line"),
+    ],
+)
+def test_a_file_of_another_kind_is_one_problem(tmp_path: Path, content: bytes, found: str, fix: str) -> None:
+    rows, problems = rows_of(file_of(tmp_path, content))
     assert rows == []
-    assert len(problems) == 1
-    assert "UTF-8" in str(problems[0])
+    assert [problem.line for problem in problems] == [0]
+    assert found in problems[0].found
+    assert fix in problems[0].fix
+
+
+def test_a_single_bad_line_is_told_as_one(tmp_path: Path) -> None:
+    _, problems = rows_of(file_of(tmp_path, b'{"a": 1'))
+    assert [(p.line, p.expected) for p in problems] == [(1, "one JSON object a line")]
+
+
+def test_bad_lines_before_the_first_good_one_are_each_told(tmp_path: Path) -> None:
+    path = file_of(tmp_path, b'a,b\n{"a": 1,\n3\n{"a": 2}\nc\n')
+    rows, problems = rows_of(path)
+    assert rows == [(3, 3), (4, {"a": 2})]
+    assert [problem.line for problem in problems] == [1, 2, 5]
+
+
+@pytest.mark.parametrize("value", ["a\ud83d", ["x", {"y": "\ude00"}], {"\ud800": 1}, [[["\udfff"]]]])
+def test_a_lone_surrogate_is_found_wherever_it_is(value: Any) -> None:
+    problem = surrogate_problem("f", 3, "field", value)
+    assert problem is not None
+    assert str(problem).startswith("f:3: field = text with a lone surrogate '\\ud")
+
+
+@pytest.mark.parametrize("value", ["\U0001f600", {"a": ["b", None, 1.5]}, None, 3, "\uffff"])
+def test_text_that_utf_8_can_hold_is_no_problem(value: Any) -> None:
+    assert json.dumps(value, ensure_ascii=False).encode()
+    assert surrogate_problem("f", 3, "field", value) is None
 
 
 def test_malformed_lines_are_each_told_and_the_rest_is_read(tmp_path: Path) -> None:

@@ -25,19 +25,11 @@ from rm.lab.flaws import arithmetic_slip, dropped_step
 from rm.lab.sample_groups import word_grams
 from rm.lab.traces import evaluate, numbers_in, parse_trace, trace_text
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 PROBLEM = "Olivia has $112 and Nigel has $139. They buy 6 tickets for $28 each. How much money is left?"
 MARKED = """They have 112+139=$<<112+139=251>>251
 The tickets cost 6*28=$<<6*28=168>>168
 They have 251-168=$<<251-168=83>>83 left."""
 TICKETS = Solved(PROBLEM, parse_trace(MARKED), "gsm8k")
-
-
-def real(name: str) -> Path:
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"needs ../shared/data/{name}, which is not here")
-    return path
 
 
 def test_numbers_are_classed_by_where_they_come_from() -> None:
@@ -131,10 +123,10 @@ def test_a_row_of_another_form_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["gsm8k_groups_dev.jsonl", "prmbench_dev_groups.jsonl"])
-def test_no_dev_problem_is_in_the_training_text(name: str) -> None:
+def test_no_dev_problem_is_in_the_training_text(shared_data: Path, name: str) -> None:
     """Neither the same text (letters and digits only) nor one with a Jaccard similarity of word 3-grams of 0.8."""
-    training = [solved.problem for solved in read_gsm8k(real("gsm8k_train.jsonl"))]
-    dev = [json.loads(line)["problem"] for line in real(name).read_text(encoding="utf-8").splitlines()]
+    training = [solved.problem for solved in read_gsm8k(shared_data / "gsm8k_train.jsonl")]
+    dev = [json.loads(line)["problem"] for line in (shared_data / name).read_text(encoding="utf-8").splitlines()]
 
     def bare(text: str) -> str:
         return "".join(char for char in text.lower() if char.isalnum())

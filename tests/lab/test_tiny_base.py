@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from rm.lab import SAMPLE_DEV, TINY_BASE
 from rm.text.render import Row, render
@@ -15,11 +15,6 @@ from rm.text.render import Row, render
 @pytest.fixture(scope="module")
 def model() -> PreTrainedModel:
     return AutoModelForCausalLM.from_pretrained(TINY_BASE, dtype=torch.float32).eval()
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(TINY_BASE)
 
 
 @torch.inference_mode()
@@ -34,31 +29,31 @@ def test_size(model: PreTrainedModel) -> None:
     assert not list(TINY_BASE.glob("*.bin")) + list(TINY_BASE.glob("*.py"))
 
 
-def test_shape(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_shape(model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerBase) -> None:
     assert model.config.model_type == "qwen2"
     assert model.config.max_position_embeddings == 4096
     assert model.config.tie_word_embeddings
-    assert model.config.vocab_size == len(tokenizer)
-    assert model.config.pad_token_id == tokenizer.pad_token_id
-    assert model.config.eos_token_id == tokenizer.eos_token_id
+    assert model.config.vocab_size == len(tiny_tokenizer)
+    assert model.config.pad_token_id == tiny_tokenizer.pad_token_id
+    assert model.config.eos_token_id == tiny_tokenizer.eos_token_id
 
 
 def test_stories_are_likelier_than_chance_and_than_shuffled_ones(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerBase
 ) -> None:
     rows = [json.loads(line) for line in SAMPLE_DEV.read_text(encoding="utf-8").splitlines()[:8]]
     for row in rows:
         trace = row["positive_pool"][0]["reasoning"]
         text = render(Row(row["problem"], trace, "math", "math"))
-        nats = nats_a_token(model, tokenizer, text)
+        nats = nats_a_token(model, tiny_tokenizer, text)
         # Guessing evenly costs log 2048 = 7.6 nats.
         assert nats < 3
-        assert nats < nats_a_token(model, tokenizer, " ".join(reversed(text.split(" ")))) - 1
+        assert nats < nats_a_token(model, tiny_tokenizer, " ".join(reversed(text.split(" ")))) - 1
 
 
-def test_it_generates_text(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def test_it_generates_text(model: PreTrainedModel, tiny_tokenizer: PreTrainedTokenizerBase) -> None:
     row = Row("Ann has 3 pens and buys 4 more. How many pens are there?", "", "math", "math")
-    ids = torch.tensor([tokenizer(render(row).removesuffix("\n</reasoning>"))["input_ids"]])
+    ids = torch.tensor([tiny_tokenizer(render(row).removesuffix("\n</reasoning>"))["input_ids"]])
     made = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=16, do_sample=False)
     assert made.shape[1] > ids.shape[1]
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from rm.lab import TINY_BASE
 from rm.lab.corpus import KINDS, NUMBERS, Corpus, Solved, drill_page, trace_document
 from rm.lab.flaws import arithmetic_slip
 from rm.lab.tokens import IGNORED, TAGS, batches, bucketed, collate, encode_all, train_tokenizer
@@ -30,12 +29,7 @@ def trained() -> PreTrainedTokenizerFast:
     return train_tokenizer((document.text for document in Corpus(()).chunk(0, 0, 60)), 600)
 
 
-@pytest.fixture(scope="module")
-def shipped() -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast.from_pretrained(TINY_BASE)
-
-
-@pytest.fixture(params=["trained", "shipped"])
+@pytest.fixture(params=["trained", "tiny_tokenizer"])
 def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerFast:
     return request.getfixturevalue(request.param)
 

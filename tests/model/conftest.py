@@ -1,9 +1,8 @@
-"""Reward models to save, load and score."""
+"""Rows for reward models to score and to train on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rm.model import LoadedModel, RewardOutput
-from rm.model.create import Recipe, create_model
-from rm.rubric import Rubric
 from rm.text import Encoder, Row, pad
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -27,32 +22,6 @@ def rows() -> list[Row]:
         Row("Sam has 3 apples and buys 4 more. How many are there?", "3 and 4 make 7. " * 6, "math"),
         Row("Add.", "x", "code", tests="assert add(1, 2) == 3"),
     ]
-
-
-@pytest.fixture
-def fresh(backbone: Callable[..., Path]) -> Callable[..., LoadedModel]:
-    """A new reward model on a random backbone, its heads wide enough for scores to differ."""
-
-    def build(family: str = "qwen2", rubric: Rubric | None = None, spread: float = 1.0, **recipe: Any) -> LoadedModel:
-        settings = {"dtype": "float32", "lora_rank": 0, **recipe}
-        if "backbone" not in settings:
-            settings["backbone"] = str(backbone(family))
-        loaded = create_model(Recipe(rubric=rubric or Rubric.load("math"), **settings), CPU, seed=0)
-        widen(loaded, spread)
-        (loaded.peft or loaded.model).eval()
-        return loaded
-
-    return build
-
-
-def widen(loaded: LoadedModel, spread: float) -> None:
-    """Draw what trains in an adapter, and every head, from N(0, spread): as if it had been trained."""
-    generator = torch.Generator().manual_seed(1)
-    for name, value in loaded.model.named_parameters():
-        if "lora_B" in name or "dimension_heads" in name or "total_head" in name:
-            scale = 0.1 if "lora_B" in name else spread
-            with torch.no_grad():
-                value.normal_(std=scale, generator=generator)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A random Qwen2-shaped base of a few thousand weights, groups of sums to train it on, and configurations."""
+"""A random base, groups of sums to train it on, and configurations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2Model
 
 from rm.config import TrainConfig, build_config
 from rm.rubric import Rubric
@@ -22,7 +20,6 @@ from rm.rubric import Rubric
 Row = dict[str, Any]
 MakeConfig = Callable[..., TrainConfig]
 
-WORDS = "What is plus ? makes , so it . < > / [ ] task type problem reasoning math tests"
 DIMENSIONS = Rubric.load("math").dimension_names
 PROCESSES = Path(__file__).with_name("processes.py")
 
@@ -51,34 +48,6 @@ def write_rows(path: Path, rows: Sequence[Row]) -> Path:
     return path
 
 
-def make_base(directory: Path, dropout: float) -> Path:
-    """Random weights, always the same; a tokenizer of whole words."""
-    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.train_from_iterator(
-        [WORDS, " ".join(map(str, range(60)))], trainers.WordLevelTrainer(special_tokens=["[UNK]", "[PAD]"])
-    )
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]")
-    config = Qwen2Config(
-        vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=256,
-        attention_dropout=dropout,
-        pad_token_id=fast.pad_token_id,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        Qwen2Model(config).save_pretrained(directory)
-    fast.save_pretrained(str(directory))
-    return directory
-
-
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """Tiny tensors gain nothing from threads."""
@@ -86,13 +55,13 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_base(tmp_path_factory.mktemp("base") / "plain", dropout=0.0)
+def base(word_base: Callable[..., Path]) -> Path:
+    return word_base(positions=256)
 
 
 @pytest.fixture(scope="session")
-def dropping_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_base(tmp_path_factory.mktemp("base") / "dropping", dropout=0.2)
+def dropping_base(word_base: Callable[..., Path]) -> Path:
+    return word_base(positions=256, dropout=0.2)
 
 
 @pytest.fixture(scope="session")
@@ -125,6 +94,12 @@ def config(base: Path, train_file: Path, tmp_path: Path) -> MakeConfig:
         return build_config(TrainConfig, tree)
 
     return make
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Where the configuration's run goes."""
+    return tmp_path / "run"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from rm.errors import DataError
 from rm.groups import Group, load_groups
 from rm.rubric import Rubric
 from rm.text import Encoder, Member
-from rm.train.data import StepLoader, TokenizedGroup, micro_batches, tokenize_groups
+from rm.train.data import Cost, StepLoader, TokenizedGroup, tokenize_groups
 
 MATH = Rubric.load("math")
 
@@ -102,6 +102,21 @@ def test_a_process_may_have_nothing_in_the_last_step() -> None:
     assert [len(step.groups) for step in steps] == [1, 0]
 
 
+@pytest.mark.parametrize(
+    ("cost", "shares"),
+    [
+        (None, [[6, 9], [7, 8]]),  # by tokens: 9, then 8, then 7 to the 8, then 6 to the 9
+        (lambda members: 3 if len(members[0]) == 6 else 1, [[6], [7, 8, 9]]),
+    ],
+    ids=["tokens", "given"],
+)
+def test_processes_get_about_the_same_to_compute(cost: Cost | None, shares: list[list[int]]) -> None:
+    groups = [group(f"p{length}", negatives=1, length=length) for length in (9, 8, 7, 6)]
+    options = {"groups_per_step": 4, "negatives": "all", "seed": 5, "world_size": 2, **({"cost": cost} if cost else {})}
+    dealt = [lengths_of(StepLoader(groups, rank=rank, **options)) for rank in range(2)]
+    assert [[sorted(step) for step in steps] for steps in dealt] == [[share] for share in shares]
+
+
 def test_skip_holds_for_one_iteration() -> None:
     loader = loader_of([group(f"p{i}", length=i + 2) for i in range(6)], per_step=2)
     whole = lengths_of(loader)
@@ -113,27 +128,6 @@ def test_skip_holds_for_one_iteration() -> None:
 def test_the_filler_is_the_smallest_group() -> None:
     groups = [group("long", negatives=1, length=30), group("short", negatives=3, length=4), group("wide", 9, 5)]
     assert len(loader_of(groups, 1).smallest()) == 4
-
-
-# ---- micro-batches ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("tokens", [1, 60, 100, 10_000])
-def test_micro_batches_hold_every_group_whole_and_keep_the_bound(tokens: int) -> None:
-    groups = [[member(length) for _ in range(rows)] for length in (3, 20, 7, 7, 12) for rows in (2, 5)]
-    batches = micro_batches(groups, tokens)
-    assert sorted(map(id, (each for batch in batches for each in batch))) == sorted(map(id, groups))
-    for batch in batches:
-        rows, widest = sum(map(len, batch)), max(len(m.input_ids) for each in batch for m in each)
-        assert rows * widest <= tokens or len(batch) == 1
-
-
-def test_one_micro_batch_where_all_fits() -> None:
-    assert len(micro_batches([[member(5)] * 2, [member(3)] * 2], 20)) == 1
-
-
-def test_no_groups_are_no_micro_batches() -> None:
-    assert micro_batches([], 100) == []
 
 
 # ---- tokenizing -------------------------------------------------------------------------------------------------

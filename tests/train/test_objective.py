@@ -23,7 +23,7 @@ def trace(positive: bool, labels: Sequence[int] = (-1, -1), total: float | None 
 
 
 def batch_of(*groups: Sequence[Member]) -> Batch:
-    return collate(groups, pad_id=0, num_dimensions=D)
+    return collate(groups, num_dimensions=D)
 
 
 def output_of(

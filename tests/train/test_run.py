@@ -21,11 +21,6 @@ Log = Callable[[Path], list[dict[str, Any]]]
 Same = Callable[..., None]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return tmp_path / "run"
-
-
 def evaluated(dev_file: Path, **changes: Any) -> dict[str, Any]:
     return {"data.dev": [str(dev_file)], "train.eval_every": 2, "train.max_steps": 8, **changes}
 

@@ -7,18 +7,20 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import PreTrainedTokenizerFast
 
 from rm.config import TrainConfig
 from rm.groups import load_groups
 from rm.model.create import Recipe, create_model
 from rm.rubric import Rubric
-from rm.text import Encoder, collate
+from rm.text import Encoder, collate, pad
 from rm.train import train
 from rm.train.data import tokenize_groups
 from rm.train.objective import Objective
@@ -27,11 +29,6 @@ MakeConfig = Callable[..., TrainConfig]
 Log = Callable[[Path], list[dict[str, Any]]]
 
 MATH = Rubric.load("math")
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return tmp_path / "run"
 
 
 # ---- the step ---------------------------------------------------------------------------------------------------
@@ -47,8 +44,10 @@ def one_plain_step(base: Path, train_file: Path, rate: float) -> dict[str, torch
     objective = Objective(loss.ranking, loss.dimensions, loss.temperature, asdict(loss.weights))
     losses = []
     for group in tokenized.groups:
-        batch = collate([group.members("all", 0, 0)], encoder.pad_id, len(MATH.dimensions))
-        losses.append(objective(loaded.model(batch.input_ids, batch.attention_mask), batch, torch.Generator()).loss)
+        members = group.members("all", 0, 0)
+        ids, mask = pad([member.input_ids for member in members], encoder.pad_id)
+        batch = collate([members], len(MATH.dimensions))
+        losses.append(objective(loaded.model(ids, mask), batch, torch.Generator()).loss)
     torch.cat(losses).mean().backward()
     return {
         name: (parameter - rate * parameter.grad).detach() if parameter.grad is not None else parameter.detach()
@@ -56,14 +55,16 @@ def one_plain_step(base: Path, train_file: Path, rate: float) -> dict[str, torch
     }
 
 
+@pytest.mark.parametrize("sharing", ["plain", "segments", "tree_mask"])
 @pytest.mark.parametrize("tokens", [1, 150, 100_000])
 def test_a_step_descends_the_mean_over_its_groups_whatever_the_micro_batches(
-    config: MakeConfig, base: Path, train_file: Path, run: Path, tokens: int
+    config: MakeConfig, base: Path, train_file: Path, run: Path, tokens: int, sharing: str
 ) -> None:
     rate = 0.1
     plain_descent = {"train.optimizer": "sgd", "train.learning_rate": rate, "train.weight_decay": 0.0}
     one_step = {"train.max_steps": 1, "train.groups_per_step": 10, "train.max_grad_norm": 1e9}
-    train(config(**plain_descent, **one_step, **{"train.tokens_per_microbatch": tokens}))
+    way = {"train.tokens_per_microbatch": tokens, "model.prefix_sharing": sharing}
+    train(config(**plain_descent, **one_step, **way))
     expected = one_plain_step(base, train_file, rate)
     found = load_file(run / "model" / "model.safetensors")
     assert found.keys() == expected.keys()
@@ -112,6 +113,28 @@ def test_the_log_averages_over_the_steps_between_its_lines(
     singles = [line["loss_dimensions"] for line in log(run) if "loss" in line]
     pairs = [line["loss_dimensions"] for line in log(tmp_path / "pairs") if "loss" in line]
     assert pairs == pytest.approx([(singles[0] + singles[1]) / 2, (singles[2] + singles[3]) / 2], abs=1e-5)
+
+
+def test_the_log_counts_tokens_and_what_was_computed_for_them(
+    config: MakeConfig, base: Path, train_file: Path, log: Log, tmp_path: Path
+) -> None:
+    encoder = Encoder(PreTrainedTokenizerFast.from_pretrained(base), 256)
+    tokenized = tokenize_groups(load_groups(train_file, MATH), encoder, MATH, "refuse").groups
+    groups = [[member.input_ids for member in each.members("all", 0, 0)] for each in tokenized]
+    lengths = [list(map(len, members)) for members in groups]
+    lines = {}
+    for sharing in ("plain", "segments"):
+        one_step = {"train.max_steps": 1, "train.groups_per_step": 10, "train.tokens_per_microbatch": 1}
+        train(config(**one_step, **{"model.prefix_sharing": sharing, "output": str(tmp_path / sharing)}))
+        lines[sharing] = log(tmp_path / sharing)[0]
+        assert lines[sharing]["tokens"] == sum(map(sum, lengths))
+    padded = sum(max(each) * len(each) for each in lengths)  # a micro-batch holds one group
+    assert lines["plain"]["computed_tokens"] == padded
+    assert lines["plain"]["padding_share"] == pytest.approx(1 - sum(map(sum, lengths)) / padded, abs=1e-4)
+    # The three traces of a problem differ from the result on; what comes before it is computed once.
+    shared = [sum(1 for _ in takewhile(lambda at: len(set(at)) == 1, zip(*each, strict=False))) for each in groups]
+    assert lines["segments"]["computed_tokens"] == sum(map(sum, lengths)) - 2 * sum(shared)
+    assert lines["segments"]["padding_share"] == 0
 
 
 def test_the_log_counts_groups_without_labels(config: MakeConfig, run: Path, log: Log, tmp_path: Path) -> None:
