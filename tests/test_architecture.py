@@ -18,7 +18,7 @@ import rm
 
 PACKAGE = Path(rm.__file__).parent
 
-GROUND = {"errors", "files", "provenance"}
+GROUND = {"errors", "files", "provenance", "sources"}
 DATA = {*GROUND, "rubric"}
 READS = {*DATA, "groups", "text", "prefix"}
 MODEL = {*DATA, "text", "prefix", "model"}
@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors"},
     "rubric": {"errors"},
     "groups": {*DATA, "groups"},
-    "text": {"text"},
+    "sources": {"errors"},
+    "text": {"errors", "sources", "text"},
     "prefix": {"prefix"},
     "losses": {"errors", "losses"},
     "metrics": {"errors", "metrics"},
@@ -48,8 +49,8 @@ ONLY_HOME = {
     "peft": {"model/lora.py"},
     "bitsandbytes": {"model/lora.py"},
     "wandb": {"train/tracking.py"},
-    "huggingface_hub": {"model/sources.py"},
-    "urllib": {"model/sources.py"},
+    "huggingface_hub": {"sources.py"},
+    "urllib": {"sources.py"},
 }
 """Package -> the files that may import it."""
 FORBIDDEN = {"requests", "httpx", "aiohttp", "socket", "pickle", "cloudpickle", "joblib"}

@@ -31,8 +31,6 @@ from rm.model.reward_model import (
     RewardModelConfig,
     default_pooling,
 )
-from rm.model.sources import Source, find_source, lasting_name
-from rm.model.tokenizer import load_tokenizer
 from rm.model.weights import (
     GUARDED,
     Shapes,
@@ -46,6 +44,8 @@ from rm.model.weights import (
     weight_shapes,
 )
 from rm.rubric import Rubric
+from rm.sources import Source, find_source, lasting_name
+from rm.text.tokenizer import load_tokenizer
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"

@@ -28,10 +28,10 @@ from rm.model.lora import (
 )
 from rm.model.precision import resolve_dtype
 from rm.model.reward_model import RewardModel, RewardModelConfig, default_pooling
-from rm.model.sources import find_source, lasting_name
-from rm.model.tokenizer import load_tokenizer
 from rm.model.weights import fingerprint, load_backbone
 from rm.rubric import Rubric
+from rm.sources import find_source, lasting_name
+from rm.text.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from transformers.utils import logging as hf_logging
 
 from rm.errors import ConfigError
 from rm.model.reward_model import check_architecture, no_pooler
-from rm.model.sources import Source
+from rm.sources import Source
 
 DROPOUTS = (
     *("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "activation_dropout", "dropout"),

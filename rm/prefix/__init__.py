@@ -8,7 +8,7 @@
 Knows neither reward heads nor executors.
 """
 
-from rm.prefix.attention import packed_states
+from rm.prefix.attention import packed_inputs, packed_states
 from rm.prefix.forest import Forest, Segment, grow
 from rm.prefix.hot import HotPrefixes
 from rm.prefix.packed import PATHS, Packed, Path, pack, pack_forest
@@ -28,6 +28,7 @@ __all__ = [
     "is_decoder",
     "pack",
     "pack_forest",
+    "packed_inputs",
     "packed_states",
     "prepare",
     "why_not",

@@ -133,20 +133,23 @@ AttentionInterface.register(NAME, attend)
 AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
+def packed_inputs(packed: Packed) -> dict[str, Any]:
+    """Keyword arguments that make a decoder, prepared by `rm.prefix.prepare`, run a packed row."""
+    # A mask of four dimensions is passed on as it is; `attend` knows better than any mask who sees whom.
+    placeholder = torch.zeros((1, 1, 1, 1), dtype=torch.bool, device=packed.input_ids.device)
+    return {
+        "input_ids": packed.input_ids,
+        "position_ids": packed.position_ids,
+        "attention_mask": placeholder,
+        "packed": packed,
+    }
+
+
 def packed_states(backbone: nn.Module, packed: Packed) -> Tensor:
-    """(T, H): the last hidden states of a packed row. The backbone's attention is the one of this module.
+    """(T, H): the last hidden states of a packed row.
 
     Args:
         backbone: a decoder prepared by `rm.prefix.prepare`.
         packed: on the backbone's device.
     """
-    # A mask of four dimensions is passed on as it is; `attend` knows better than any mask who sees whom.
-    placeholder = torch.zeros((1, 1, 1, 1), dtype=torch.bool, device=packed.input_ids.device)
-    found = backbone(
-        input_ids=packed.input_ids,
-        position_ids=packed.position_ids,
-        attention_mask=placeholder,
-        use_cache=False,
-        packed=packed,
-    )
-    return found.last_hidden_state[0]
+    return backbone(**packed_inputs(packed), use_cache=False).last_hidden_state[0]

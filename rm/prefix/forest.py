@@ -54,6 +54,13 @@ class Forest:
     last: tuple[int, ...]
     plain_tokens: int
 
+    def places(self, index: int) -> list[int]:
+        """Where each token of a sequence stands in `tokens`, in the sequence's order."""
+        last = self.last[index]
+        own = next(segment for segment in self.segments if segment.start <= last < segment.end)
+        path = (*(self.segments[above] for above in own.ancestors), own)
+        return [place for segment in path for place in range(segment.start, segment.end)]
+
     @property
     def attended_pairs(self) -> int:
         """Query-key pairs of one layer's attention, each segment a rectangle: what the attention costs."""

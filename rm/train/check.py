@@ -12,8 +12,8 @@ from rm.model.checkpoint import load_tokenizer, read_metadata
 from rm.model.create import position_limit
 from rm.model.lora import add_lora, make_lora_config, unwrap
 from rm.model.reward_model import RewardModel, RewardModelConfig, default_pooling
-from rm.model.sources import HubUnreachable, Source, find_source
 from rm.model.weights import read_backbone_config
+from rm.sources import HubUnreachable, Source, find_source
 from rm.text import Encoder
 from rm.train.data import tokenize_groups
 from rm.train.run import Prepared, check_output, check_run, schedule

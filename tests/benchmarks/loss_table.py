@@ -12,6 +12,7 @@ run before (its metrics.json is there) is not run again.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
@@ -35,7 +36,8 @@ def recipe(name: str) -> list[str]:
 
 
 def call(*command: str) -> None:
-    code = tracelift([*command, "--force"])
+    with contextlib.redirect_stdout(sys.stderr):  # the table alone goes to the output
+        code = tracelift([*command, "--force"])
     if code:
         raise SystemExit(code)
 

@@ -105,7 +105,7 @@ def test_check_page(run: Run, train_argv: Argv, tmp_path: Path) -> None:
 def test_check_offline_says_what_it_skipped(
     run: Run, train_argv: Argv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rm.model.sources.hub_reachable", lambda: False)
+    monkeypatch.setattr("rm.sources.hub_reachable", lambda: False)
     hub = ("--model.backbone", "nobody/no-such-model-1f2e")
     ran = run(*train_argv(tmp_path / "run", *hub, "--check"))
     assert ran.code == 0

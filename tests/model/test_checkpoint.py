@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from rm.errors import ConfigError
 from rm.model import LoadedModel, RewardModel, as_loaded, load_reward_model, save_reward_model
 from rm.model.checkpoint import OTHER_BASE, model_directory, read_metadata
-from rm.model.sources import Source
-from rm.model.tokenizer import load_tokenizer
 from rm.rubric import Rubric
+from rm.sources import Source
+from rm.text.tokenizer import load_tokenizer
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_quantising_a_merged_model_is_refused(saved):
 
 @pytest.mark.parametrize("name", ["nowhere", "./nowhere", "/nowhere/at/all"])
 def test_a_path_that_is_not_there_is_refused(name, monkeypatch):
-    monkeypatch.setattr("rm.model.sources.hub_reachable", lambda: False)
+    monkeypatch.setattr("rm.sources.hub_reachable", lambda: False)
     refused(name, "no such directory")
 
 
@@ -229,7 +229,7 @@ def test_an_empty_path_is_refused():
 
 
 def test_a_hub_name_without_a_network_is_refused_at_once(monkeypatch):
-    monkeypatch.setattr("rm.model.sources.hub_reachable", lambda: False)
+    monkeypatch.setattr("rm.sources.hub_reachable", lambda: False)
     refused("some-org/some-model", "hub cannot be reached")
 
 

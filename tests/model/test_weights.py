@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rm.errors import ConfigError
-from rm.model.sources import Source, find_source
 from rm.model.weights import fingerprint
+from rm.sources import Source, find_source
 
 
 def base(directory: Path, *files: bytes) -> Source:

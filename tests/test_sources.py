@@ -6,9 +6,9 @@ import urllib.error
 
 import pytest
 
+from rm import sources
 from rm.errors import ConfigError
-from rm.model import sources
-from rm.model.sources import HubUnreachable, Source, find_source, hub_reachable
+from rm.sources import HubUnreachable, Source, find_source, hub_reachable
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from rm.errors import ConfigError
-from rm.model.sources import Source
+from rm.sources import Source
 
 GENERIC = (None, "PreTrainedTokenizerFast", "TokenizersBackend")
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ImportError, OSError)
