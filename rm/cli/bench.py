@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 HEAD = ("way", "quicker", "FLOP limit", "groups/s", "tokens/s", "computed", "padding", "memory", "TFLOP/s")
 
+LEGEND = (
+    "quicker: wall time of the plain way over this one's. FLOP limit: the same of floating point operations.",
+    "groups/s, tokens/s: of the data, before sharing. computed: tokens that the network computed.",
+    "memory: peak above what the model takes by itself.",
+)
+
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb `bench`."""
@@ -46,13 +52,15 @@ def _bench(args: argparse.Namespace) -> int:
 
 def _page(report: BenchReport) -> str:
     lines = [
+        *report.notes,
         f"{report.device}; {report.parameters:,} parameters, {report.trainable:,} of them train",
         f"{report.groups} groups, {report.candidates} candidates, {report.tokens:,} tokens; median of {report.repeats}",
     ]
     for title, rows in (("Training (forward, losses, backward)", report.train), ("Scoring", report.score)):
         lines += ["", title, *_table([HEAD, *map(_cells, rows)])]
+    lines += ["", *LEGEND]
     if report.refused:
-        lines += ["", *(f"{way} was not measured: {reason}" for way, reason in report.refused.items())]
+        lines += ["", *(f"{way} does not work here: {reason}." for way, reason in report.refused.items())]
     best = max(report.train, key=lambda row: row.ratio).way
     lines += ["", f"Quickest in training here: model.prefix_sharing: {best}"]
     return "\n".join(lines)

@@ -24,7 +24,10 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="default: the first GPU, else the CPU")
     parser.add_argument("--max-length", metavar="N", type=positive, help="tokens a text may have")
     parser.add_argument(
-        "--prefix-sharing", metavar="WAY", default="auto", help="auto, plain, segments, tree_mask or flex (auto)"
+        "--prefix-sharing",
+        choices=("auto", "plain", "segments", "tree_mask", "flex"),
+        default="auto",
+        help="whether texts that begin alike share that computation (auto)",
     )
     parser.add_argument("--tokens-per-batch", metavar="N", type=positive, default=16384, help="memory bound (16384)")
 

@@ -27,7 +27,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("--config", metavar="FILE", help="YAML file; see configs/")
     parser.add_argument("--check", action="store_true", help="check all that needs no GPU, then stop")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the output")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in the output, if there is one"
+    )
     parser.add_argument("--force", action="store_true", help="replace what is in the output")
     parser.add_argument("--seed", metavar="N", help="short for --train.seed")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")

@@ -15,7 +15,7 @@ import torch
 
 from rm.errors import ConfigError
 from rm.model.reward_model import RewardModel
-from rm.prefix import CHOICES, Choice, Packed, Path, grow, is_decoder, pack, prepare
+from rm.prefix import CHOICES, Choice, Packed, Path, Sharing, grow, is_decoder, pack, prepare
 from rm.prefix.forest import MIN_SAVING, shared_length
 from rm.text import pad
 
@@ -170,17 +170,29 @@ def choose_layout(model: RewardModel, choice: Choice, *, pad_id: int, longest: i
     """
     if choice not in CHOICES:
         raise ConfigError(f"model.prefix_sharing: no such way: {choice!r}. Choose one of: {', '.join(CHOICES)}.")
-    if choice == "plain":
-        return PaddedLayout(pad_id), ""
-    if is_decoder(model.model.config) and model.config.pooling != "last":
-        path, reason = None, f"its states are pooled by {model.config.pooling}, and sharing needs the last token's"
-    else:
-        sharing = prepare(model.model, choice, longest=longest)
-        path, reason = sharing.path, sharing.reason
-    if path is not None:
-        return PackedLayout(path), ""
-    if choice != "auto":
-        raise ConfigError(
-            f"model.prefix_sharing: {choice} does not work with this backbone: {reason}. Use auto or plain."
-        )
-    return PaddedLayout(pad_id), f"Prefixes are not shared: {reason}."
+    sharing = find_sharing(model, choice, longest=longest)
+    if sharing.path is not None:
+        return PackedLayout(sharing.path), ""
+    if choice not in ("auto", "plain"):
+        raise ConfigError(refusal(choice, sharing.reason))
+    return PaddedLayout(pad_id), f"Prefixes are not shared: {sharing.reason}." if sharing.reason else ""
+
+
+def find_sharing(model: RewardModel, choice: Choice, *, longest: int) -> Sharing:
+    """How, and if not why not, a reward model can share prefixes; prepares its backbone. Arguments as above."""
+    if choice != "plain" and is_decoder(model.model.config) and model.config.pooling != "last":
+        return Sharing(None, pooling_reason(model.config.pooling))
+    return prepare(model.model, choice, longest=longest)
+
+
+def pooling_reason(pooling: str) -> str:
+    """Why a decoder that is not pooled by its last token does not share."""
+    return f"its states are pooled by {pooling}, and sharing needs the last token's"
+
+
+def refusal(choice: str, reason: str) -> str:
+    """What one is told who asked for a way that cannot work."""
+    return (
+        f"Sharing prefixes by {choice} does not work with this backbone: {reason}. Use auto or plain "
+        "(model.prefix_sharing, --prefix-sharing)."
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib.util
+import logging
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ def quantization_config(kind: str, compute_dtype: Any) -> BitsAndBytesConfig | N
         raise MissingExtra("bitsandbytes", "qlora", f"quantization: {kind}")
     heads = ["dimension_heads", "total_head"]
     if kind == "int8":
+        # It warns at every product that inputs are cast, which is what int8 does.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=heads)
     return BitsAndBytesConfig(
         load_in_4bit=True,

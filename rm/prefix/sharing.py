@@ -59,6 +59,8 @@ def prepare(backbone: PreTrainedModel, choice: Choice = "auto", *, longest: int)
     path: Path = "segments" if choice == "auto" else choice
     if path == "flex" and _device(backbone).type != "cuda":
         return Sharing(None, "FlexAttention has no backward pass on a CPU")
+    if not backbone._can_set_attn_implementation():
+        return Sharing(None, "its attention does not come from transformers' registry")
     before = backbone.config._attn_implementation
     backbone.set_attn_implementation(NAME)
     reason = "a trial of packed rows failed"
@@ -91,15 +93,16 @@ def why_not(config: PreTrainedConfig, longest: int) -> str:
     kinds = set(getattr(text, "layer_types", None) or ())
     if kinds - {"full_attention", "sliding_attention", "chunked_attention"}:
         return f"it has layers that are no attention ({', '.join(sorted(kinds))})"
-    if config._attn_implementation not in ("sdpa", NAME):
-        return f"its attention is set to {config._attn_implementation}, and packed rows need sdpa"
     if getattr(text, "attn_logit_softcapping", None):
         return "its attention caps logits, which SDPA cannot"
+    # None where only the configuration was read, and nothing is chosen yet.
+    if config._attn_implementation not in (None, "sdpa", NAME):
+        return f"its attention is {config._attn_implementation}, and packed rows need sdpa"
     if getattr(text, "attn_temperature_tuning", False):
         return "its attention depends on a token's place in the row (attn_temperature_tuning)"
     window = _window(text, kinds)
     if window is not None and window < longest:
-        return f"its attention has a window of {window} tokens and sequences are up to {longest} long"
+        return f"its attention has a window of {window} tokens, and texts may have up to {longest}"
     return ""
 
 
@@ -128,7 +131,7 @@ def _probe(backbone: PreTrainedModel, path: Path) -> str:
         found = packed_states(backbone, packed)[packed.last]
         expected = torch.cat([_alone(backbone, tokens, device) for tokens in PROBE])
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
-        return f"a trial of packed rows failed: {error}".splitlines()[0]
+        return f"a trial of packed rows failed ({type(error).__name__})"
     finally:
         backbone.train(training)
     quantized = getattr(backbone, "is_quantized", False)

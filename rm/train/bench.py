@@ -12,7 +12,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,10 +25,10 @@ from rm.errors import ConfigError
 from rm.groups import load_groups
 from rm.model import LoadedModel, RewardModel
 from rm.model.create import create_model
-from rm.model.layout import Layout, choose_layout
+from rm.model.layout import Layout, PackedLayout, PaddedLayout, find_sharing
 from rm.model.precision import default_device
 from rm.model.scoring import encoder_of, score_tokens
-from rm.prefix import Choice
+from rm.prefix import PATHS
 from rm.rubric import Rubric
 from rm.text import Member, collate
 from rm.train.data import tokenize_groups
@@ -36,7 +36,6 @@ from rm.train.objective import Objective
 from rm.train.run import max_length_of, objective_of, recipe_of
 from rm.train.trainer import tokens_of
 
-WAYS: tuple[Choice, ...] = ("plain", "segments", "tree_mask", "flex")
 PEAK_TFLOPS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L40S": 362.0, "RTX 4090": 165.0, "L4": 121.0}
 """Dense bfloat16 with float32 accumulation, as the makers' data sheets give it; by a part of the device's name."""
 CLEAR_PEAK = "5"
@@ -86,6 +85,7 @@ class BenchReport:
         groups, candidates, tokens: of the data.
         train, score: a row a way, the plain one first.
         refused: way -> why it does not work here.
+        notes: what a user should know, a sentence each.
     """
 
     device: str
@@ -98,6 +98,7 @@ class BenchReport:
     train: tuple[Measured, ...]
     score: tuple[Measured, ...]
     refused: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def bench(config: TrainConfig, *, groups: int = 32, repeats: int = 3, seed: int = 0) -> BenchReport:
@@ -120,14 +121,21 @@ def bench(config: TrainConfig, *, groups: int = 32, repeats: int = 3, seed: int 
     encoder = encoder_of(loaded)
     found = load_groups(config.data.train, rubric)
     chosen = random.Random(seed).sample(found, min(groups, len(found)))
-    tokenized = tokenize_groups(chosen, encoder, rubric, config.text.on_overflow).groups
-    return measure_ways(
+    tokenized = tokenize_groups(chosen, encoder, rubric, config.text.on_overflow)
+    notes = [f"{len(found)} groups are there, fewer than the {groups} asked for."] if len(found) < groups else []
+    if tokenized.overflow.truncated or tokenized.overflow.unscorable:
+        notes.append(f"Text: {tokenized.overflow}.")
+    if config.model.prefix_sharing != "auto":
+        notes.append("model.prefix_sharing is not read: every way is measured.")
+    report = measure_ways(
         loaded,
-        [group.members(config.data.negatives_per_group, config.train.seed, 0) for group in tokenized],
+        [group.members(config.data.negatives_per_group, config.train.seed, 0) for group in tokenized.groups],
         objective_of(config),
+        longest=encoder.max_length,
         tokens_per_batch=config.train.tokens_per_microbatch,
         repeats=repeats,
     )
+    return replace(report, notes=tuple(notes))
 
 
 def measure_ways(
@@ -135,6 +143,7 @@ def measure_ways(
     groups: Sequence[Group],
     objective: Objective,
     *,
+    longest: int,
     tokens_per_batch: int,
     repeats: int,
 ) -> BenchReport:
@@ -144,12 +153,12 @@ def measure_ways(
         loaded: the model; its tokenizer only lends the padding.
         groups: tokenized members.
         objective: the losses.
+        longest: tokens that a text may have: what decides, in a run too, whether a window allows sharing.
         tokens_per_batch: what a forward pass may hold, as each layout counts it.
         repeats: after a warm-up.
     """
     model = loaded.model
     device = next(model.parameters()).device
-    longest = max(len(member.input_ids) for group in groups for member in group)
     layouts, refused = _layouts(model, longest)
     work = _Work(loaded, groups, objective, tokens_per_batch, device)
     with tqdm(total=2 * len(layouts) * (repeats + 1), desc="bench", unit="pass", disable=None) as bar:
@@ -262,13 +271,14 @@ def _measure(
 
 def _layouts(model: RewardModel, longest: int) -> tuple[dict[str, Layout], dict[str, str]]:
     """Every way that works, and why the others do not."""
-    layouts: dict[str, Layout] = {}
+    layouts: dict[str, Layout] = {"plain": PaddedLayout(0)}
     refused: dict[str, str] = {}
-    for way in WAYS:
-        try:
-            layouts[way], _ = choose_layout(model, way, pad_id=0, longest=longest)
-        except ConfigError as error:
-            refused[way] = str(error)
+    for way in PATHS:
+        sharing = find_sharing(model, way, longest=longest)
+        if sharing.path is None:
+            refused[way] = sharing.reason
+        else:
+            layouts[way] = PackedLayout(sharing.path)
     return layouts, refused
 
 
@@ -281,8 +291,9 @@ def _cost(work: _Work, layout: Layout, training: bool) -> tuple[int, float]:
     """
     model = work.loaded.model
     config = model.config.backbone.get_text_config()
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    per_pair = 4 * config.num_attention_heads * head * config.num_hidden_layers
+    heads = getattr(config, "num_attention_heads", 0)  # a state-space model has none
+    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // max(heads, 1))
+    per_pair = 4 * width * config.num_hidden_layers
     linear = _linear_parameters(model)
     trained = sum(p.numel() for p in model.model.parameters() if p.requires_grad and p.ndim >= 2)
     tokens = pairs = 0

@@ -8,11 +8,14 @@ from pathlib import Path
 import torch
 
 from rm.config import TrainConfig
+from rm.errors import ConfigError
 from rm.model.checkpoint import load_tokenizer, read_metadata
 from rm.model.create import position_limit
+from rm.model.layout import pooling_reason, refusal
 from rm.model.lora import add_lora, make_lora_config, unwrap
 from rm.model.reward_model import RewardModel, RewardModelConfig, default_pooling
 from rm.model.weights import read_backbone_config
+from rm.prefix import is_decoder, why_not
 from rm.sources import HubUnreachable, Source, find_source
 from rm.text import Encoder
 from rm.train.data import tokenize_groups
@@ -104,6 +107,7 @@ def _report(
     skipped: list[str],
 ) -> CheckReport:
     notes = list(prepared.notes)
+    limit: int | None = None
     longest = truncated = unscorable = steps = per_epoch = None
     if source is not None:
         limit = _limit_of(network)
@@ -115,6 +119,8 @@ def _report(
         truncated, unscorable = tokenized.overflow.truncated, tokenized.overflow.unscorable
         per_epoch = -(-len(tokenized.groups) // config.train.groups_per_step)
         steps = schedule(config, per_epoch)
+    if network is not None:
+        notes += _sharing_notes(config, unwrap(network), limit)
     if config.quantization != "none" and not torch.cuda.is_available():
         skipped.append(f"quantization: {config.quantization}: loading it needs the weights.")
     if config.deepspeed:
@@ -133,6 +139,22 @@ def _report(
         notes=tuple(notes),
         skipped=tuple(skipped),
     )
+
+
+def _sharing_notes(config: TrainConfig, model: RewardModel, limit: int | None) -> list[str]:
+    """What the configuration alone shows of prefix sharing. Raises: ConfigError for a way that cannot work."""
+    choice, backbone = config.model.prefix_sharing, model.config.backbone
+    if choice == "plain":
+        return []
+    longest = min(config.text.max_length, limit or config.text.max_length)
+    reason = why_not(backbone, longest)
+    if config.model.attn_implementation not in ("", "sdpa"):
+        reason = reason or f"its attention is {config.model.attn_implementation}, and packed rows need sdpa"
+    if is_decoder(backbone) and model.config.pooling != "last":
+        reason = pooling_reason(model.config.pooling)
+    if reason and choice != "auto":
+        raise ConfigError(refusal(choice, reason))
+    return [f"Prefixes are not shared: {reason}."] if reason else []
 
 
 def _limit_of(network: torch.nn.Module | None) -> int | None:

@@ -186,6 +186,8 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
     for default in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(default)
     checkpoint = _last_checkpoint(output) if resume else None
+    if resume and checkpoint is None and args.process_index == 0:
+        print(f"There is no checkpoint in {config.output} to go on from: the run starts at step 0.", file=sys.stderr)
     if checkpoint is not None and has_ended(checkpoint):
         if (output / MODEL / PROVENANCE).is_file():
             return TrainResult(output / MODEL, step_of(checkpoint), best_facts(output), notes)

@@ -133,12 +133,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         ):
             draw = random.Random(0)
             groups = [random_group(draw, prefix, branches, length, 5) for _ in range(GROUPS_A_BATCH)]
-            report = measure_ways(loaded, groups, objective, tokens_per_batch=10**9, repeats=args.repeats)
+            report = measure_ways(loaded, groups, objective, longest=2048, tokens_per_batch=10**9, repeats=args.repeats)
             print(row(work, name, report, work.startswith("train")), flush=True)
         if args.groups:
             loaded = model_of(getattr(torch, name), device, len(loaded.tokenizer))
             groups = real_groups(args.groups, GROUPS_A_BATCH, rubric)
-            report = measure_ways(loaded, groups, objective, tokens_per_batch=10**9, repeats=args.repeats)
+            report = measure_ways(loaded, groups, objective, longest=2048, tokens_per_batch=10**9, repeats=args.repeats)
             print(row("train, GSM8K groups, all candidates", name, report, True), flush=True)
             print(row("score, GSM8K groups, all candidates", name, report, False), flush=True)
     if args.groups:

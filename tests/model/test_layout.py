@@ -183,7 +183,7 @@ def test_plain_pads_and_has_no_note(fresh):
         ("bert", {}, "it is an encoder"),
         ("bert", {"pooling": "last"}, "it is an encoder"),
         ("qwen2", {"pooling": "mean"}, "pooled by mean"),
-        ("qwen2", {"attn_implementation": "eager"}, "set to eager"),
+        ("qwen2", {"attn_implementation": "eager"}, "is eager"),
     ],
 )
 def test_auto_pads_with_a_note_and_a_path_is_refused_where_it_cannot_work(family, recipe, why, fresh):
@@ -193,7 +193,7 @@ def test_auto_pads_with_a_note_and_a_path_is_refused_where_it_cannot_work(family
     assert note.startswith("Prefixes are not shared: ")
     assert why in note
     for path in PATHS:
-        with pytest.raises(ConfigError, match=rf"^model\.prefix_sharing: {path} does not work.*{why}.*auto or plain"):
+        with pytest.raises(ConfigError, match=rf"^Sharing prefixes by {path} does not work.*{why}.*auto or plain"):
             choose_layout(model, path, pad_id=9, longest=512)
 
 

@@ -51,7 +51,7 @@ def mistral(window: int | None) -> MistralConfig:
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        (mistral(12), "its attention has a window of 12 tokens and sequences are up to 13 long"),
+        (mistral(12), "its attention has a window of 12 tokens, and texts may have up to 13"),
         (Gemma3TextConfig(**MIXED, **NARROW, sliding_window=12), "a window of 12 tokens"),
         (
             Qwen2Config(**MIXED, use_sliding_window=True, sliding_window=12, max_window_layers=1),
@@ -105,7 +105,7 @@ def test_a_window_as_long_as_the_longest_sequence_hides_nothing(config: PreTrain
 def test_an_attention_that_was_asked_for_is_kept(attention: str) -> None:
     backbone = build(mistral(None), attn_implementation=attention)
     found = prepare(backbone, "auto", longest=10)
-    assert found == Sharing(None, f"its attention is set to {attention}, and packed rows need sdpa")
+    assert found == Sharing(None, f"its attention is {attention}, and packed rows need sdpa")
     assert backbone.config._attn_implementation == attention
 
 
@@ -115,22 +115,33 @@ def test_capped_logits_are_ruled_out() -> None:
     assert "caps logits" in why_not(config, 10)
 
 
+def pretend_to_be_on_the_registry(backbone: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(backbone), "_can_set_attn_implementation", classmethod(lambda cls: True))
+
+
 # ---- what the trial finds ---------------------------------------------------------------------------------------
 
 
-def test_a_backbone_off_the_attention_registry_is_found_by_the_trial() -> None:
+def test_a_backbone_off_the_attention_registry_is_known_as_such() -> None:
+    found = prepare(build(FalconConfig(**SHAPE, alibi=False)), "segments", longest=10)
+    assert found == Sharing(None, "its attention does not come from transformers' registry")
+
+
+def test_a_backbone_that_only_seems_to_share_is_found_by_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = build(FalconConfig(**SHAPE, alibi=False))
+    pretend_to_be_on_the_registry(backbone, monkeypatch)
     found = prepare(backbone, "segments", longest=10)
     assert found.path is None
     assert "gave other states than the plain way (relative difference 0." in found.reason
     assert backbone.config._attn_implementation == "sdpa"
 
 
-def test_a_trial_that_fails_is_a_reason() -> None:
+def test_a_trial_that_fails_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = build(FalconConfig(**SHAPE, alibi=True))
+    pretend_to_be_on_the_registry(backbone, monkeypatch)
     found = prepare(backbone, "segments", longest=10)
     assert found.path is None
-    assert found.reason.startswith("a trial of packed rows failed: ")
+    assert found.reason.startswith("a trial of packed rows failed (")
     assert backbone.config._attn_implementation == "sdpa"
 
 

@@ -92,3 +92,9 @@ def test_the_command_prints_json_for_scripts(base: Path, train_file: Path, capsy
     found = json.loads(capsys.readouterr().out)
     assert found["groups"] == 2
     assert {row["way"] for row in found["train"]} == {"plain", "segments", "tree_mask"}
+
+
+def test_what_was_not_as_asked_is_told(config: MakeConfig) -> None:
+    report = bench(config(**{"model.prefix_sharing": "plain"}), groups=99, repeats=1)
+    assert any("fewer than the 99 asked for" in note for note in report.notes)
+    assert any("prefix_sharing is not read" in note for note in report.notes)
