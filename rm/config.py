@@ -26,6 +26,8 @@ from pydantic.dataclasses import dataclass
 from rm.errors import ConfigError
 
 CLOSED = ConfigDict(extra="forbid")
+KINDS = ("openai", "arithmetic", "transformers", "vllm")
+"""Values of `kind` that pick a section's fields."""
 
 Bool = Annotated[bool, Field(strict=True)]
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
@@ -321,8 +323,11 @@ def config_keys(cls: type) -> dict[str, str]:
     hints = typing.get_type_hints(cls)
     for item in dataclasses.fields(cls):
         hint = hints[item.name]
-        if dataclasses.is_dataclass(hint):
-            keys.update({f"{item.name}.{key}": kind for key, kind in config_keys(typing.cast(type, hint)).items()})
+        sections = [arm for arm in _arms(hint) if dataclasses.is_dataclass(arm)]  # several where `kind` picks one
+        if sections:
+            for section in sections:
+                found = config_keys(typing.cast(type, section))
+                keys.update({f"{item.name}.{key}": kind for key, kind in found.items()})
         else:
             keys[item.name] = getattr(hint, "__name__", str(hint))
     return keys
@@ -363,9 +368,8 @@ def _arms(hint: Any) -> tuple[Any, ...]:
 def _hint_of(cls: type, key: str) -> Any:
     hint: Any = cls
     for part in key.split("."):
-        if not dataclasses.is_dataclass(hint):
-            return None
-        hint = typing.get_type_hints(hint).get(part)
+        arms = [arm for arm in _arms(hint) if dataclasses.is_dataclass(arm)]
+        hint = next((hints[part] for arm in arms if part in (hints := typing.get_type_hints(arm))), None)
     return hint
 
 
@@ -386,6 +390,9 @@ def _explain(cls: type, error: ValidationError, source: str) -> list[str]:
         # A union reports once an arm, with the arm's name as a further part of the path: keep the key itself.
         parts: list[str] = []
         for part in item["loc"]:
+            # Where `kind` picks one of several sections, pydantic puts the kind into the path: leave it out.
+            if parts and ".".join(parts) in sections and f"{'.'.join(parts)}.kind" in known and part in KINDS:
+                continue
             parts.append(str(part))
             if ".".join(parts) in known:
                 break
@@ -397,6 +404,9 @@ def _explain(cls: type, error: ValidationError, source: str) -> list[str]:
             near = _near(key, [*known, *sections])
             hint = f"Did you mean {near}?" if near else f"Known here: {_siblings(key, known)}."
             problems[key] = f"{source}: unknown key {key}. {hint}"
+        elif item["type"].startswith("union_tag"):
+            found = item["input"].get("kind") if isinstance(item["input"], Mapping) else item["input"]
+            problems[key] = f"{source}: {key}.kind = {found!r}: choose one of {', '.join(KINDS)}."
         elif key in problems:
             problems[key] = f"{problems[key].rstrip('.')}; or: {item['msg']}."
         else:

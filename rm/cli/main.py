@@ -15,15 +15,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from rm import __version__
-from rm.cli import bench, compare, demo, evaluate, export, groups, rubric, score, train
+from rm.cli import bench, compare, demo, evaluate, export, groups, rubric, score, train, uplift
 from rm.errors import TraceLiftError
 
-VERBS = (groups, rubric, train, evaluate, compare, score, export, bench, demo)
+VERBS = (groups, rubric, train, evaluate, compare, score, export, uplift, bench, demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code."""
     parser = _parser()
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:2] == ["uplift", "cache"]:  # a verb of its own, since `uplift` itself takes files
+        argv[:2] = ["uplift-cache"]
     args, rest = parser.parse_known_args(argv)
     if rest and not getattr(args, "takes_overrides", False):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -66,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for verb in VERBS:
         verb.add(verbs)
+    uplift.add_cache(verbs)
     for sub in _leaves(verbs):
         sub.add_argument("--debug", action="store_true", default=False, help="show tracebacks")
     return parser

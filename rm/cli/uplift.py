@@ -1,0 +1,214 @@
+"""`tracelift-rm uplift`: how much each trace raises a frozen executor's success, with an error bar."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rm.cli.overrides import read_overrides
+from rm.cli.scoring import positive
+from rm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rm.uplift.config import UpliftConfig
+    from rm.uplift.problems import Problem
+    from rm.uplift.results import Measurement
+    from rm.uplift.trials import Progress
+
+DAY = 86400.0
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb `uplift`."""
+    parser = subparsers.add_parser(
+        "uplift",
+        help="how much each trace helps a frozen executor",
+        description=__doc__,
+        epilog="Any key of the configuration is an option: --executor.kind openai --executor.model NAME "
+        "--executor.endpoints http://127.0.0.1:8000/v1 --plan.kind sampled --plan.runs 8. See rm/uplift/config.py and "
+        "rm/uplift/executors/config.py. A run that was stopped goes on with the same command. "
+        "`tracelift-rm uplift-cache` looks after the stored baselines.",
+    )
+    parser.add_argument("data", metavar="DATA", nargs="+", help="groups, problem rows, GSM8K or MBPP rows")
+    parser.add_argument("--config", metavar="FILE", help="YAML file; see configs/uplift-*.yaml")
+    parser.add_argument("--out", metavar="FILE", help="gets a row a trace; beside it FILE's .summary.json and .html")
+    parser.add_argument(
+        "--trace", choices=("own", "reference", "none"), default="own", help="which traces are tried (own)"
+    )
+    parser.add_argument("--limit", metavar="N", type=positive, help="the first N problems alone")
+    parser.add_argument("--check", action="store_true", help="check data and configuration, then stop")
+    parser.add_argument("--force", action="store_true", help="replace the output")
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    parser.set_defaults(run=_uplift, takes_overrides=True)
+
+
+def add_cache(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb `uplift-cache`, which `uplift cache` stands for."""
+    parser = subparsers.add_parser("uplift-cache", help="the stored baselines; also: uplift cache")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, what in (("info", "what is stored"), ("prune", "remove stored runs")):
+        verb = verbs.add_parser(name, help=what)
+        verb.add_argument("--cache", metavar="FILE", help="default: in the user's cache folder")
+        verb.add_argument("--json", action="store_true", help="print one JSON object")
+        if name == "prune":
+            verb.add_argument("--older-than", metavar="DAYS", type=float, help="only runs of at least this age")
+            verb.add_argument("--executor", metavar="NAME", help="only of this fingerprint (see info)")
+            verb.add_argument("--all", action="store_true", help="everything")
+        verb.set_defaults(run=_cache_info if name == "info" else _cache_prune)
+
+
+def _uplift(args: argparse.Namespace) -> int:
+    from rm.config import load_config
+    from rm.files import check_file
+    from rm.uplift.config import UpliftConfig
+    from rm.uplift.read import load_problems
+
+    config = load_config(UpliftConfig, args.config, read_overrides(UpliftConfig, args.rest))
+    config.plan.make()
+    if not args.out and not args.check:
+        raise ConfigError("--out: no file. Say where the results go: --out runs/uplift.jsonl")
+    outputs = _outputs(args.out) if args.out else []
+    for output in outputs:
+        check_file(output, args.force, args.data)
+    problems = load_problems(args.data, traces=args.trace, limit=args.limit)
+    if args.check:
+        print(_check_page(problems))
+        return 0
+    try:
+        measurement = asyncio.run(_measure(config, problems, args))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("What is done is kept; the same command goes on from there.") from None
+    return _report(measurement, outputs, args, config.seed)
+
+
+def _outputs(out: str) -> list[Path]:
+    """Rows, summary, page."""
+    path = Path(out)
+    return [path, path.with_suffix(".summary.json"), path.with_suffix(".html")]
+
+
+async def _measure(config: UpliftConfig, problems: Sequence[Problem], args: argparse.Namespace) -> Measurement:
+    from rm.uplift.cache import BaselineCache
+    from rm.uplift.executors.config import make_executor
+    from rm.uplift.setup import Setup
+    from rm.uplift.trials import TrialLimits, measure
+    from rm.uplift.verifiers.table import make_verifier
+
+    options = {"math": config.math, "code": config.code}
+    executor = make_executor(config.executor)
+    verifiers: dict[Any, Any] = {}
+    cache = None
+    try:
+        if hasattr(executor, "start"):
+            await executor.start()
+        for note in getattr(executor, "notes", ()):
+            print(note, file=sys.stderr)
+        for task in sorted({problem.task for problem in problems}):
+            verifiers[task] = make_verifier(task, options[task])
+        path = config.cache_path()
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cache = BaselineCache(path)
+        setup = Setup(
+            executor,
+            verifiers,
+            config.plan.make(),
+            sampling=config.sampling.make(),
+            partial=config.partial,
+            seed=config.seed,
+        )
+        limits = TrialLimits(attempts=config.attempts, traces_at_once=config.traces_at_once)
+        with _Bar() as bar:
+            return await measure(
+                problems, setup, cache=cache, out=args.out, force=args.force, limits=limits, on_progress=bar
+            )
+    finally:
+        for verifier in verifiers.values():
+            await verifier.close()
+        await executor.close()
+        if cache is not None:
+            cache.close()
+
+
+class _Bar:
+    """A progress bar of traces, with samples a second."""
+
+    def __enter__(self) -> _Bar:
+        from tqdm import tqdm
+
+        self._bar = tqdm(desc="uplift", unit="trace", file=sys.stderr, disable=None)
+        return self
+
+    def __call__(self, progress: Progress) -> None:
+        self._bar.total = progress.of
+        self._bar.set_postfix_str(f"{progress.totals.samples_per_second:.1f} samples/s", refresh=False)
+        self._bar.update(progress.done - self._bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+def _report(measurement: Measurement, outputs: Sequence[Path], args: argparse.Namespace, seed: int) -> int:
+    from rm.files import write_text_whole
+    from rm.uplift.page import render_page
+    from rm.uplift.summary import format_summary, summarize_uplift
+
+    rows, summary_file, page = outputs
+    summary = summarize_uplift(measurement.results, measurement.totals, seed)
+    text = json.dumps(summary, indent=2) + "\n"
+    write_text_whole(summary_file, text, args.force)
+    write_text_whole(page, render_page(measurement.results, summary), args.force)
+    if args.json:
+        print(text, end="")
+    else:
+        print(format_summary(summary))
+        print(f"\nResults: {rows}\nPicture: {page}", file=sys.stderr)
+    measured = any(result.value is not None or result.trace is None for result in measurement.results)
+    return 0 if measured or not measurement.results else 1
+
+
+def _check_page(problems: Sequence[Problem]) -> str:
+    by_task = {task: sum(problem.task == task for problem in problems) for task in ("math", "code")}
+    traces = sum(len(problem.traces) for problem in problems)
+    counted = ", ".join(f"{count} {task}" for task, count in by_task.items() if count)
+    return f"problems         {len(problems)} ({counted})\ntraces           {traces}\nData and configuration are sound."
+
+
+def _cache_info(args: argparse.Namespace) -> int:
+    cache = _open_cache(args)
+    info = cache.info()
+    cache.close()
+    if args.json:
+        print(json.dumps(dataclasses.asdict(info), indent=2))
+        return 0
+    print(f"{info.file}: {info.runs} runs of {info.baselines} baselines, {info.size_bytes / 2**20:.1f} MiB")
+    for share in info.executors:
+        print(f"  {share.executor}: {share.runs} runs of {share.baselines} baselines")
+    return 0
+
+
+def _cache_prune(args: argparse.Namespace) -> int:
+    if not (args.all or args.older_than is not None or args.executor):
+        raise ConfigError("uplift cache prune: say what: --older-than DAYS, --executor NAME, or --all.")
+    cache = _open_cache(args)
+    age = None if args.older_than is None else args.older_than * DAY
+    removed = cache.prune(older_than=age, executor=args.executor)
+    cache.close()
+    print(json.dumps({"removed": removed}) if args.json else f"{removed} runs removed.")
+    return 0
+
+
+def _open_cache(args: argparse.Namespace) -> Any:
+    from rm.uplift.cache import BaselineCache
+    from rm.uplift.config import default_cache
+
+    path = Path(args.cache).expanduser() if args.cache else default_cache()
+    if not path.is_file():
+        raise ConfigError(f"{path}: there are no stored baselines.")
+    return BaselineCache(path)

@@ -1,0 +1,1 @@
+"""How much a trace helps a frozen executor: measured, with an error bar, and apart from any judge of the trace."""
