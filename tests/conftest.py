@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ from rm.model.create import Recipe, create_model
 from rm.rubric import Dimension, Rubric
 
 logging.disable_progress_bar()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _WORDS = "What is plus ? makes , so it . < > / [ ] task type problem reasoning math tests"
 _VOCAB, _POSITIONS = 300, 512

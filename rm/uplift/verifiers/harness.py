@@ -93,7 +93,7 @@ def _main():
             return plain(left) and plain(right) and decode(encode(left)) == decode(encode(right))
         return left == right
 
-    tests = compile(ast.fix_missing_locations(Compare().visit(ast.parse(tests))), "<tests>", "exec")
+    tests = compile(ast.fix_missing_locations(Compare().visit(ast.parse(tests))), "<checks>", "exec")
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     exec(compile(program, "<program>", "exec", dont_inherit=True), main.__dict__)
     names.clear()
