@@ -55,39 +55,21 @@ def test_without_data_it_says_what_to_give(config: MakeConfig) -> None:
         bench(config(**{"data.train": []}))
 
 
-def test_the_command_prints_a_table_and_what_to_set(
-    base: Path, train_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = [
-        "bench",
-        "--groups",
-        "2",
-        "--repeats",
-        "1",
-        "--data.train",
-        str(train_file),
-        "--model.backbone",
-        str(base),
-    ]
-    assert main([*command, "--train.tokens_per_microbatch", "2048"]) == 0
+@pytest.fixture
+def command(base: Path, train_file: Path) -> list[str]:
+    data = ["--data.train", str(train_file), "--model.backbone", str(base), "--train.tokens_per_microbatch", "2048"]
+    return ["bench", "--groups", "2", "--repeats", "1", *data]
+
+
+def test_the_command_prints_a_table_and_what_to_set(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 0
     page = capsys.readouterr().out
     assert "Training" in page
     assert "Scoring" in page
     assert "model.prefix_sharing: " in page.splitlines()[-1]
 
 
-def test_the_command_prints_json_for_scripts(base: Path, train_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [
-        "bench",
-        "--groups",
-        "2",
-        "--repeats",
-        "1",
-        "--data.train",
-        str(train_file),
-        "--model.backbone",
-        str(base),
-    ]
+def test_the_command_prints_json_for_scripts(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["groups"] == 2
