@@ -26,8 +26,6 @@ from pydantic.dataclasses import dataclass
 from rm.errors import ConfigError
 
 CLOSED = ConfigDict(extra="forbid")
-KINDS = ("openai", "arithmetic", "transformers", "vllm")
-"""Values of `kind` that pick a section's fields."""
 
 Bool = Annotated[bool, Field(strict=True)]
 PositiveInt = Annotated[int, Field(strict=True, gt=0)]
@@ -373,6 +371,14 @@ def _hint_of(cls: type, key: str) -> Any:
     return hint
 
 
+def _kinds(cls: type, section: str) -> list[str]:
+    """The values of `kind` that pick the fields of a section; none where it has one form only."""
+    arms = [arm for arm in _arms(_hint_of(cls, section)) if dataclasses.is_dataclass(arm)] if section else []
+    if len(arms) < 2:
+        return []
+    return [kind for arm in arms for kind in typing.get_args(typing.get_type_hints(arm)["kind"])]
+
+
 def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for part in path[:-1]:
         below = tree.setdefault(part, {})
@@ -391,7 +397,7 @@ def _explain(cls: type, error: ValidationError, source: str) -> list[str]:
         parts: list[str] = []
         for part in item["loc"]:
             # Where `kind` picks one of several sections, pydantic puts the kind into the path: leave it out.
-            if parts and ".".join(parts) in sections and f"{'.'.join(parts)}.kind" in known and part in KINDS:
+            if part in _kinds(cls, ".".join(parts)):
                 continue
             parts.append(str(part))
             if ".".join(parts) in known:
@@ -406,7 +412,7 @@ def _explain(cls: type, error: ValidationError, source: str) -> list[str]:
             problems[key] = f"{source}: unknown key {key}. {hint}"
         elif item["type"].startswith("union_tag"):
             found = item["input"].get("kind") if isinstance(item["input"], Mapping) else item["input"]
-            problems[key] = f"{source}: {key}.kind = {found!r}: choose one of {', '.join(KINDS)}."
+            problems[key] = f"{source}: {key}.kind = {found!r}: choose one of {', '.join(_kinds(cls, key))}."
         elif key in problems:
             problems[key] = f"{problems[key].rstrip('.')}; or: {item['msg']}."
         else:

@@ -18,7 +18,7 @@ import rm
 
 PACKAGE = Path(rm.__file__).parent
 
-GROUND = {"errors", "files", "provenance", "sources"}
+GROUND = {"errors", "files", "precision", "provenance", "sources"}
 DATA = {*GROUND, "rubric"}
 READS = {*DATA, "groups", "text", "prefix"}
 MODEL = {*DATA, "text", "prefix", "model"}
@@ -27,6 +27,7 @@ UPLIFT = {*READS, "config", "metrics", "uplift"}
 TRAIN = {*EVALUATE, "config", "losses", "train"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "precision": set(),
     "provenance": set(),
     "files": {"errors"},
     "config": {"errors"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rm.cli.overrides import read_overrides
@@ -51,13 +50,15 @@ def _bench(args: argparse.Namespace) -> int:
 
 
 def _page(report: BenchReport) -> str:
+    from rm.evaluate.format import table
+
     lines = [
         *report.notes,
         f"{report.device}; {report.parameters:,} parameters, {report.trainable:,} of them train",
         f"{report.groups} groups, {report.candidates} candidates, {report.tokens:,} tokens; median of {report.repeats}",
     ]
     for title, rows in (("Training (forward, losses, backward)", report.train), ("Scoring", report.score)):
-        lines += ["", title, *_table([HEAD, *map(_cells, rows)])]
+        lines += ["", title, table(HEAD, [_cells(row) for row in rows])]
     lines += ["", *LEGEND]
     if report.refused:
         lines += ["", *(f"{way} does not work here: {reason}." for way, reason in report.refused.items())]
@@ -79,12 +80,3 @@ def _cells(row: Measured) -> tuple[str, ...]:
         f"{row.peak_bytes / 2**20:,.0f} MiB" if row.peak_bytes is not None else "-",
         f"{row.tflops_per_second:.3g}{share}",
     )
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell, the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(pairs))
-        for pairs in (zip(row, widths, strict=True) for row in rows)
-    ]

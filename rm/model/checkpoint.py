@@ -24,7 +24,6 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from rm.errors import ConfigError
 from rm.model.facts import stated_facts
 from rm.model.lora import PeftModel, load_lora, quantization_config, unwrap
-from rm.model.precision import default_device, resolve_dtype
 from rm.model.reward_model import (
     RM_KEYS,
     RewardModel,
@@ -43,6 +42,7 @@ from rm.model.weights import (
     set_dropout,
     weight_shapes,
 )
+from rm.precision import default_device, resolve_dtype
 from rm.rubric import Rubric
 from rm.sources import Source, find_source, lasting_name
 from rm.text.tokenizer import load_tokenizer

@@ -26,9 +26,9 @@ from rm.model.lora import (
     quantization_config,
     renewed,
 )
-from rm.model.precision import resolve_dtype
 from rm.model.reward_model import RewardModel, RewardModelConfig, default_pooling
 from rm.model.weights import fingerprint, load_backbone
+from rm.precision import resolve_dtype
 from rm.rubric import Rubric
 from rm.sources import find_source, lasting_name
 from rm.text.tokenizer import load_tokenizer

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from transformers import PreTrainedConfig
 
 from rm.errors import ConfigError
 from rm.model.reward_model import RewardModel
-from rm.prefix import CHOICES, Choice, Packed, Path, Sharing, grow, is_decoder, pack, prepare
+from rm.prefix import CHOICES, Choice, Packed, Path, Sharing, grow, is_decoder, pack, prepare, why_not
 from rm.prefix.forest import MIN_SAVING, shared_length
 from rm.text import pad
 
@@ -180,14 +181,21 @@ def choose_layout(model: RewardModel, choice: Choice, *, pad_id: int, longest: i
 
 def find_sharing(model: RewardModel, choice: Choice, *, longest: int) -> Sharing:
     """How, and if not why not, a reward model can share prefixes; prepares its backbone. Arguments as above."""
-    if choice != "plain" and is_decoder(model.model.config) and model.config.pooling != "last":
-        return Sharing(None, pooling_reason(model.config.pooling))
-    return prepare(model.model, choice, longest=longest)
+    reason = "" if choice == "plain" else why_unshared(model.model.config, model.config.pooling, longest)
+    return Sharing(None, reason) if reason else prepare(model.model, choice, longest=longest)
 
 
-def pooling_reason(pooling: str) -> str:
-    """Why a decoder that is not pooled by its last token does not share."""
-    return f"its states are pooled by {pooling}, and sharing needs the last token's"
+def why_unshared(backbone: PreTrainedConfig, pooling: str, longest: int) -> str:
+    """What configurations alone show to be in the way of sharing; empty where nothing is.
+
+    Args:
+        backbone: the backbone's.
+        pooling: of the reward model.
+        longest: tokens of the longest sequence that will come.
+    """
+    if is_decoder(backbone) and pooling != "last":
+        return f"its states are pooled by {pooling}, and sharing needs the last token's"
+    return why_not(backbone, longest)
 
 
 def refusal(choice: str, reason: str) -> str:

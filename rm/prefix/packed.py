@@ -62,15 +62,14 @@ class Packed:
     def segment_bias(self, index: int, dtype: torch.dtype) -> Tensor:
         """(length, depth + length): a segment's tokens against all of its path. Views of one matrix, made once."""
         segment = self.forest.segments[index]
-        rows, deepest = self._below_roots()
         if dtype not in self._made:
-            device = self.subtree_end.device
-            visible = (
-                torch.arange(deepest + rows, device=device) <= deepest + torch.arange(rows, device=device)[:, None]
-            )
+            rows, deepest = self._below_roots()
+            place = torch.arange(deepest + rows, device=self.subtree_end.device)
+            visible = place[None, :] <= deepest + place[:rows, None]
             self._made[dtype] = _bias(visible, dtype)
-        first = deepest - segment.depth
-        return self._made[dtype][: segment.length, first : deepest + segment.length]
+        bias = self._made[dtype]
+        deepest = bias.shape[1] - bias.shape[0]
+        return bias[: segment.length, deepest - segment.depth : deepest + segment.length]
 
     def block_mask(self) -> Any:
         """The same as a block mask of FlexAttention. Made once."""

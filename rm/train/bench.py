@@ -26,8 +26,8 @@ from rm.groups import load_groups
 from rm.model import LoadedModel, RewardModel
 from rm.model.create import create_model
 from rm.model.layout import Layout, PackedLayout, PaddedLayout, find_sharing
-from rm.model.precision import default_device
 from rm.model.scoring import encoder_of, score_tokens
+from rm.precision import default_device
 from rm.prefix import PATHS
 from rm.rubric import Rubric
 from rm.text import Member, collate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,10 @@ from rm.config import TrainConfig
 from rm.errors import ConfigError
 from rm.model.checkpoint import load_tokenizer, read_metadata
 from rm.model.create import position_limit
-from rm.model.layout import pooling_reason, refusal
+from rm.model.layout import refusal, why_unshared
 from rm.model.lora import add_lora, make_lora_config, unwrap
 from rm.model.reward_model import RewardModel, RewardModelConfig, default_pooling
 from rm.model.weights import read_backbone_config
-from rm.prefix import is_decoder, why_not
 from rm.sources import HubUnreachable, Source, find_source
 from rm.text import Encoder
 from rm.train.data import tokenize_groups
@@ -143,15 +143,12 @@ def _report(
 
 def _sharing_notes(config: TrainConfig, model: RewardModel, limit: int | None) -> list[str]:
     """What the configuration alone shows of prefix sharing. Raises: ConfigError for a way that cannot work."""
-    choice, backbone = config.model.prefix_sharing, model.config.backbone
+    choice, backbone = config.model.prefix_sharing, copy.deepcopy(model.config.backbone)
     if choice == "plain":
         return []
+    backbone._attn_implementation = config.model.attn_implementation or None  # as loading would set it
     longest = min(config.text.max_length, limit or config.text.max_length)
-    reason = why_not(backbone, longest)
-    if config.model.attn_implementation not in ("", "sdpa"):
-        reason = reason or f"its attention is {config.model.attn_implementation}, and packed rows need sdpa"
-    if is_decoder(backbone) and model.config.pooling != "last":
-        reason = pooling_reason(model.config.pooling)
+    reason = why_unshared(backbone, model.config.pooling, longest)
     if reason and choice != "auto":
         raise ConfigError(refusal(choice, reason))
     return [f"Prefixes are not shared: {reason}."] if reason else []

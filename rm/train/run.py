@@ -30,7 +30,7 @@ from rm.groups.similarity import overlap
 from rm.losses import get_dimension_loss, get_loss
 from rm.model import LoadedModel
 from rm.model.create import Recipe, create_model, position_limit
-from rm.model.precision import has_fast_bfloat16
+from rm.precision import has_fast_bfloat16
 from rm.provenance import data_facts, versions
 from rm.rubric import Rubric
 from rm.train.data import StepLoader, TokenizedSet, hash_seed, tokenize_groups

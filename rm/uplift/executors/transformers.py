@@ -16,10 +16,12 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from rm.errors import ConfigError
+from rm.precision import default_device, resolve_dtype
 from rm.prefix import prepare
 from rm.sources import find_source
 from rm.text.tokenizer import load_tokenizer
 from rm.uplift.executors.base import Completion, Lost, Prompt, Sampling, Usage
+from rm.uplift.executors.chat import shown_text
 from rm.uplift.executors.config import TransformersConfig
 from rm.uplift.executors.generation import Generator, LikelihoodJob, SampleJob
 
@@ -39,14 +41,14 @@ class TransformersExecutor:
 
     def __init__(self, config: TransformersConfig) -> None:
         source = find_source(config.path, "executor.path", config.revision)
-        device = _device(config.device)
+        device = default_device() if config.device == "auto" else torch.device(config.device)
         self._tokenizer = load_tokenizer(source)
         self._chat = _uses_chat(config.template, self._tokenizer)
         extra = {"attn_implementation": config.attn_implementation} if config.attn_implementation else {}
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 source.path,
-                dtype=_dtype(config.dtype, device),
+                dtype=resolve_dtype(config.dtype, device),
                 use_safetensors=True,
                 trust_remote_code=False,
                 **source.hub_kwargs,
@@ -137,13 +139,9 @@ class TransformersExecutor:
     # ---- texts ------------------------------------------------------------------------------------------------
 
     def _tokens(self, prompt: Prompt) -> tuple[int, ...]:
-        if not self._chat:
-            return tuple(self._tokenizer(prompt.text)["input_ids"])
-        messages = [{"role": "user", "content": prompt.user}]
-        if prompt.system:
-            messages.insert(0, {"role": "system", "content": prompt.system})
-        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        text = shown_text(prompt, self._tokenizer, self._chat)
+        # A chat template writes its special tokens itself.
+        return tuple(self._tokenizer(text, add_special_tokens=not self._chat)["input_ids"])
 
     def _count(self, prompt_tokens: int, found: Sequence[Completion | Lost]) -> None:
         written = [each for each in found if isinstance(each, Completion)]
@@ -170,16 +168,3 @@ def _uses_chat(template: str, tokenizer: PreTrainedTokenizerBase) -> bool:
     if template == "chat" and not tokenizer.chat_template:
         raise ConfigError("executor.template: chat, but the tokenizer has no chat template. Use plain.")
     return template == "chat" or (template == "auto" and bool(tokenizer.chat_template))
-
-
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    if name != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
-    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if fast else torch.float32

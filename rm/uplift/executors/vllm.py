@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rm.errors import MissingExtra, RunError
+from rm.prefix.forest import shared_length
 from rm.uplift.executors.base import Completion, Lost, Prompt, Sampling, Usage
+from rm.uplift.executors.chat import shown_text
 from rm.uplift.executors.config import VllmConfig
 
 try:
@@ -75,7 +77,7 @@ class VllmExecutor:
         if n < 1:
             return []
         drawn = 1 if sampling.temperature == 0 else n
-        tokens = self._encode(self._text(prompt))
+        tokens = self._encode(shown_text(prompt, self._tokenizer, self._chat))
         if len(tokens) + 1 > self._longest:
             return [Lost("prompt too long", f"{len(tokens)} tokens, the model takes {self._longest}")] * n
         parameters = vllm.SamplingParams(
@@ -101,9 +103,9 @@ class VllmExecutor:
         Raises:
             RunError: the engine failed.
         """
-        text = self._text(prompt)
+        text = shown_text(prompt, self._tokenizer, self._chat)
         tokens = self._encode(text + answer)
-        shared = _common_prefix(tokens, self._encode(text))
+        shared = shared_length(tokens, self._encode(text))
         if len(tokens) + 1 > self._longest:
             return Lost("prompt too long", f"{len(tokens)} tokens, the model takes {self._longest}")
         parameters = vllm.SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=1)
@@ -124,13 +126,6 @@ class VllmExecutor:
             await asyncio.wait([self._runner])
         self._thread.shutdown()
         del self._engine
-
-    def _text(self, prompt: Prompt) -> str:
-        if not self._chat:
-            return prompt.text
-        system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        messages = [*system, {"role": "user", "content": prompt.user}]
-        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
     def _encode(self, text: str) -> list[int]:
         """A chat template writes its special tokens itself."""
@@ -190,8 +185,3 @@ def _completion(choice: Any) -> Completion | Lost:
     if choice.finish_reason == "abort":
         return Lost("aborted", "the engine gave the request up")
     return Completion(choice.text, choice.finish_reason != "length", len(choice.token_ids))
-
-
-def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    pairs = zip(left, right, strict=False)
-    return next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))

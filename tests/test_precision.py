@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rm.model.precision import has_fast_bfloat16, resolve_dtype
+from rm.precision import has_fast_bfloat16, resolve_dtype
 
 CPU = torch.device("cpu")
 
