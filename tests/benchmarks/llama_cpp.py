@@ -114,9 +114,9 @@ def _wait(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 def compared(
     address: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, problems: int
-) -> tuple[int, int]:
-    """(greedy answers that are the same, of how many). Raises: RuntimeError for a prompt that is read otherwise."""
-    same = total = 0
+) -> dict[str, list[bool]]:
+    """Whether greedy answers are the same, an arm. Raises: RuntimeError for a prompt that is read otherwise."""
+    same: dict[str, list[bool]] = {"alone": [], "with a trace": []}
     for problem in load_problems([str(SAMPLE_DEV)], limit=problems):
         for reasoning in (None, *(trace.reasoning for trace in problem.traces)):
             text = executor_prompt(problem, reasoning).text
@@ -130,9 +130,9 @@ def compared(
             if there["usage"]["prompt_tokens"] != ids.shape[1]:
                 raise RuntimeError(f"{there['usage']['prompt_tokens']} tokens, expected {ids.shape[1]}: {text}")
             made = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12)
-            same += tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True) == there["choices"][0]["text"]
-            total += 1
-    return same, total
+            written = tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True)
+            same["alone" if reasoning is None else "with a trace"].append(written == there["choices"][0]["text"])
+    return same
 
 
 def run(out: Path, problems: int, runs: int, *executor: object) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -159,14 +159,16 @@ def main() -> int:
         here = Path(folder)
         write_gguf(model, tokenizer, here / "tiny.gguf")
         with served(args.server_python, here / "tiny.gguf", here / "log.txt") as address:
-            same, total = compared(address, model, tokenizer, args.problems)
+            same = compared(address, model, tokenizer, args.problems)
             server = ["--executor.kind", "openai", "--executor.endpoints", address, "--executor.model", "tiny"]
             plain = ["--executor.extra_body", '{"top_k": 0, "min_p": 0.0}', "--executor.concurrency", 2]
             there, its = run(here / "there.jsonl", args.problems, args.runs, *server, *plain)
         local = ["--executor.kind", "transformers", "--executor.path", "tiny", "--executor.dtype", "float32"]
         ours, own = run(here / "ours.jsonl", args.problems, args.runs, *local)
     apart = sum(a["low"] > b["high"] or b["low"] > a["high"] for a, b in zip(there, ours, strict=True))
-    print(f"Greedy answers the same: {same} of {total}. Traces whose intervals do not meet: {apart} of {len(ours)}.\n")
+    for arm, found in same.items():
+        print(f"Greedy answers the same, {arm}: {sum(found)} of {len(found)}.")
+    print(f"Traces whose intervals do not meet: {apart} of {len(ours)}.\n")
     print("| executor | baseline | positives | negatives | mean difference of values | samples a second |")
     print("|---|---|---|---|---|---|")
     off = np.mean([a["value"] - b["value"] for a, b in zip(there, ours, strict=True)])
