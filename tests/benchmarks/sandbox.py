@@ -2,12 +2,13 @@
 
     python tests/benchmarks/sandbox.py [--runs 50] [--workers 2] [--rounds 12]
 
-The program reads two numbers and prints their sum; every output is checked. The ways take turns in short rounds, so that
-other load on the machine meets all of them; medians of the rounds are compared, and their spread is told. Two ways
-without a sandbox: one test after another, as the official code runs them, and as many at once as the sandbox has workers.
+The program reads two numbers and prints their sum; every output is checked. The ways take turns in short rounds, so
+that other load on the machine meets all of them; medians of the rounds are compared, and their spread is told. Two
+ways without a sandbox: one test after another, as the official code runs them, and as many at once as the sandbox has
+workers.
 
-Beside it stands what depends least on other load: processor time a run, of all processes together and of this one; the
-sandbox's includes the start of its workers. The last line is a single run in a worker that has been idle. Markdown.
+Beside it stands what depends least on other load: processor time a run, of all processes together and of this one;
+the sandbox's includes the start of its workers. The last line is a single run in a worker that has been idle. Markdown.
 """
 
 from __future__ import annotations

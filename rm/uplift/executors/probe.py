@@ -6,6 +6,7 @@ its answer; so what is refused is refused only when two different prompts agree 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -60,9 +61,17 @@ async def probe(ask: Ask) -> Honours:
     )
 
 
+def _reply(found: Reply | BaseException) -> Reply:
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
 async def _probe_with(prompt: Prompt, ask: Ask) -> Honours:
-    pair = await ask(prompt, 2, _SEED)
-    first, same, other = [await ask(prompt, 1, seed) for seed in (_SEED, _SEED, _OTHER_SEED)]
+    pair = await ask(prompt, 2, _SEED)  # alone: a server that refuses is asked once
+    seeds = (_SEED, _SEED, _OTHER_SEED)
+    replies = await asyncio.gather(*(ask(prompt, 1, seed) for seed in seeds), return_exceptions=True)
+    first, same, other = [_reply(each) for each in replies]
     alone = [reply.completions[0].text for reply in (first, same, other)]
     together = [completion.text for completion in pair.completions]
     fresh = len(set(alone)) > 1
