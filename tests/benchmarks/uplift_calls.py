@@ -5,13 +5,14 @@
 A server of its own process on loopback (tests/uplift/openai_server.py) writes every completion in 50 ms, 16 at once,
 also those that one request asks for together; what it writes depends on prompt and seed, at known success rates.
 
-The official order: for each of the 4 completions of a problem 1 call for its outcome, 3 with it and 3 without, one after
-another, the baseline anew for each completion; re-enacted here with the same HTTP client, a connection that is kept,
-and the same comparison of answers. Ours: `measure` through the real `openai` executor at equal samples, which are 4 runs
-with each completion and 3 of its problem alone, with the cache empty, then filled; work file, results and cache are on
-disk as always, and the probe's requests are counted. "Calls" are completions written, since a server works for each;
-"requests" go over the wire. The last column is the mean error of the uplift against the truth, as a check that
-all of them measure the same. The table is Markdown.
+The official order: for each of the 4 completions of a problem 1 call for its outcome, 3 with it and 3 without, one
+after another, the baseline anew for each completion; re-enacted here with the same HTTP client, a connection that is
+kept, and the same comparison of answers. Ours: `measure` through the real `openai` executor at equal samples, which
+are 4 runs with each completion and 3 of its problem alone, with the cache empty, then filled; work file, results and
+cache are on disk as always, and the probe's requests are counted.
+
+"Calls" are completions written, since a server works for each; "requests" go over the wire. "Error" is the mean of
+measured less true uplift, as a check that all of them measure the same. The table is Markdown.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ class Honours:
         n: gives as many completions as asked for, each its own.
         seed: the same seed gives the same text; None where that could not be told.
         fresh: another request with another seed gives another text.
+        written: there was any text.
         varied: texts differ at all. Where `fresh` or `varied` is False, samples are copies of one.
         usage: tells how many tokens were used.
         max_tokens: keeps to the limit, as far as it tells.
@@ -41,6 +42,7 @@ class Honours:
     seed: bool | None = None
     fresh: bool = True
     varied: bool = True
+    written: bool = True
     usage: bool = True
     max_tokens: bool = True
 
@@ -56,6 +58,7 @@ async def probe(ask: Ask) -> Honours:
         seed=again.seed,
         fresh=again.fresh,
         varied=found.varied or again.varied,
+        written=found.written or again.written,
         usage=found.usage,
         max_tokens=found.max_tokens and again.max_tokens,
     )
@@ -81,6 +84,7 @@ async def _probe_with(prompt: Prompt, ask: Ask) -> Honours:
         seed=alone[0] == alone[1] if fresh else None,
         fresh=fresh,
         varied=fresh or len(set(together)) > 1,
+        written=any(text.strip() for text in (*alone, *together)),
         usage=all(tokens is not None for tokens in used),
         max_tokens=all(tokens is None or tokens <= SAMPLING.max_tokens for tokens in used),
     )
