@@ -108,7 +108,7 @@ async def measure(
             results = await trials.run(problems)
         except BaseExceptionGroup as group:
             error = first_error(group)
-            if isinstance(error, TraceLiftError) and journal is not None:
+            if isinstance(error, TraceLiftError) and journal is not None and journal.holds_work:
                 error.add_note(KEPT)
             raise error from None
         results = with_shrunken_values(results)

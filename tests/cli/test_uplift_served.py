@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from rm.cli.main import main
+from rm.uplift.verifiers import table
 
 PROJECT = Path(__file__).parents[2]
 KEY = "sk-very-secret-0123456789"
@@ -205,3 +206,40 @@ def test_killed_and_repeated_it_asks_for_nothing_finished_again_and_gives_the_sa
     assert asked(server).keys() == once.keys()
     assert 0 < before.total() < once.total() == 120
     assert asked(server).total() - 120 <= 4 * 4  # of the 4 requests under way when it was killed
+
+
+class Throws:
+    """A verifier with a defect."""
+
+    version = "throws-1"
+
+    async def verify(self, completion: str, problem: Any) -> Any:
+        raise ZeroDivisionError("division by zero")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(("limit", "told"), [("2", ""), ("12", "completions could not be judged, more than the limit")])
+def test_a_verifier_that_throws_judges_nothing(
+    limit: str,
+    told: str,
+    problems: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(table.VERIFIERS, "math", (table.MathOptions, lambda options: Throws()))
+    out = tmp_path / "out.jsonl"
+    with served() as server:
+        assert main([*options(problems, out, server.address), "--limit", limit]) == 1
+    output = capsys.readouterr()
+    assert "Traceback" not in output.err
+    if told:
+        assert told in output.err
+        assert "verifier raised ZeroDivisionError" in output.err
+        return
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["value"] for row in found] == [None] * 4
+    assert found[0]["failures"] == {"unjudged: verifier raised ZeroDivisionError": 6}
+    assert "4 could not be measured" in output.out

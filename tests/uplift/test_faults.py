@@ -91,8 +91,8 @@ def test_what_is_lost_for_good_leaves_the_expectation_at_the_truth(simulated):
         mean = sum(values) / len(values)
         error = math.sqrt(sum((each - mean) ** 2 for each in values)) / len(values)
         assert len(values) > 0.97 * 130
-        assert error < 0.03
         assert mean == pytest.approx(truth, abs=4 * error), kind
+        assert error < 0.03
     reasons = sum((Counter(each.failures) for each in found.results), Counter())
     assert {reason.removeprefix("lost: ") for reason in reasons} == {reason for reason, _ in FAULTS}
     assert sum(found.totals.lost.values()) > 0.25 * found.totals.samples
