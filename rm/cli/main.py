@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except TraceLiftError as error:
-        return _failed(error, debug, error.exit_code, str(error))
+        notes: list[str] = getattr(error, "__notes__", [])
+        return _failed(error, debug, error.exit_code, "\n".join([str(error), *notes]))
     except KeyboardInterrupt as error:
         return _failed(error, debug, 130, f"Interrupted. {error}".rstrip())
     except BrokenPipeError:

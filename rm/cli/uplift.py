@@ -68,6 +68,7 @@ def _uplift(args: argparse.Namespace) -> int:
     from rm.files import check_file
     from rm.uplift.config import UpliftConfig
     from rm.uplift.read import load_problems
+    from rm.uplift.trials import KEPT
 
     config = load_config(UpliftConfig, args.config, read_overrides(UpliftConfig, args.rest))
     config.plan.make()
@@ -83,7 +84,7 @@ def _uplift(args: argparse.Namespace) -> int:
     try:
         measurement = asyncio.run(_measure(config, problems, args))
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("What is done is kept; the same command goes on from there.") from None
+        raise KeyboardInterrupt(KEPT) from None
     return _report(measurement, outputs, args, config.seed)
 
 

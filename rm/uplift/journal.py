@@ -81,6 +81,11 @@ class Journal:
         """Forces everything so far to the disk. May take milliseconds."""
         os.fsync(self._file.fileno())
 
+    @property
+    def holds_work(self) -> bool:
+        """There is more than the header."""
+        return self._size > self._empty_size
+
     def remove(self) -> None:
         """Once the results are where they belong."""
         self.path.unlink(missing_ok=True)
@@ -102,7 +107,9 @@ class Journal:
         lines = whole.splitlines()
         if not lines:
             self._append({"format": FORMAT, "identity": identity})
+            self._empty_size = self._size
             return
+        self._empty_size = len(lines[0]) + 1
         for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)

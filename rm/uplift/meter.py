@@ -58,8 +58,7 @@ class Watch:
             return
         told = "; ".join(f"{count} {each}{self._details[each]}" for each, count in reasons.most_common(5))
         raise RunError(
-            f"{failed} of the last {seen} {self._what}, more than the limit of {self._limit.rate:.0%}: {told}. "
-            "The results so far are kept; the same command goes on from there."
+            f"{failed} of the last {seen} {self._what}, more than the limit of {self._limit.rate:.0%}: {told}."
         )
 
 

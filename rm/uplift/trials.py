@@ -23,6 +23,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rm.errors import TraceLiftError
 from rm.files import check_file, write_text_whole
 from rm.uplift.arms import ArmRuns, SharedRuns
 from rm.uplift.cache import BaselineCache
@@ -34,6 +35,7 @@ from rm.uplift.results import BASELINE_ONLY, Measurement, TraceResult, with_shru
 from rm.uplift.runs import Runner, Slot, first_error
 from rm.uplift.setup import Setup
 
+KEPT = "What is done is kept; the same command goes on from there."
 GREEDY = "temperature 0: one run an arm, since all would be the same"
 
 
@@ -105,7 +107,10 @@ async def measure(
         try:
             results = await trials.run(problems)
         except BaseExceptionGroup as group:
-            raise first_error(group) from None
+            error = first_error(group)
+            if isinstance(error, TraceLiftError) and journal is not None and journal.holds_work:
+                error.add_note(KEPT)
+            raise error from None
         results = with_shrunken_values(results)
         if path is not None and journal is not None:
             write_text_whole(path, "".join(json.dumps(each.as_row()) + "\n" for each in results), force)

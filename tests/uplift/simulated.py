@@ -24,6 +24,13 @@ WITH, WITHOUT = 0.8, 0.3
 """Success rates: with a trace that reads `good`, and without any. A trace that reads `bad` halves the second."""
 
 
+def written(prompt: str, seed: int) -> str:
+    """`right` at the rate of the prompt's trace, else `wrong`."""
+    draw = random.Random(hashlib.sha256(f"{seed} {prompt}".encode()).digest()).random()
+    rate = WITH if "good" in prompt else WITHOUT / 2 if "bad" in prompt else WITHOUT
+    return "right" if draw < rate else "wrong"
+
+
 class Simulated:
     """Succeeds at rates known by the trace; what it writes depends on prompt and seed alone.
 
@@ -67,9 +74,7 @@ class Simulated:
     def _write(self, prompt: Prompt, seed: int) -> Completion | Lost:
         if self._chance.random() < self.lost:
             return Lost("http 503", "the server is busy")
-        draw = random.Random(hashlib.sha256(f"{seed} {prompt.text}".encode()).digest()).random()
-        rate = WITH if "good" in prompt.text else WITHOUT / 2 if "bad" in prompt.text else WITHOUT
-        return Completion("right" if draw < rate else "wrong")
+        return Completion(written(prompt.text, seed))
 
 
 class Says:

@@ -117,7 +117,7 @@ class Client:
                 await self._sleep(backoff(attempt - 1, self._config.backoff_s, self._config.backoff_max_s, self._rng))
             endpoint = await self._pool.acquire(avoid)
             if isinstance(endpoint, Shut):
-                failed = Failed(endpoint.reason, "no endpoint is fit for use")
+                failed = Failed(endpoint.reason, failed.detail or "no endpoint is fit for use")
                 continue
             result = await self._attempt(endpoint, path, body, read, repeated=attempt > 0)
             if not isinstance(result, Failed):
@@ -200,7 +200,7 @@ class Client:
     async def _judge(self, endpoint: Endpoint, response: httpx.Response, content: bytes) -> Failed:
         """What a status other than 200 means. Raises: ConfigError, RunError where sending again is no use."""
         status, address = response.status_code, endpoint.address
-        words = self._key.strike_out(server_words(content))
+        words = self._key.strike_out(server_words(content)).removesuffix(".")
         if status in {401, 403}:
             raise ConfigError(f"{address} refuses access (HTTP {status}): {words}. {self._key.advice}")
         if status in {404, 405}:
@@ -244,13 +244,13 @@ class Client:
         if config.budget_calls and used.calls >= config.budget_calls:
             raise RunError(
                 f"The budget of {config.budget_calls} calls is spent ({used.retries} of them were retries). "
-                "Raise budget_calls to go on; finished work is kept."
+                "Raise budget_calls to go on."
             )
         tokens = used.prompt_tokens + used.completion_tokens
         if config.budget_tokens and tokens >= config.budget_tokens:
             raise RunError(
                 f"The budget of {config.budget_tokens} tokens is spent ({tokens} used in {used.calls} calls). "
-                "Raise budget_tokens to go on; finished work is kept."
+                "Raise budget_tokens to go on."
             )
         self.usage = replace(used, calls=used.calls + 1, retries=used.retries + repeated)
 

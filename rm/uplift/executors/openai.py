@@ -226,6 +226,11 @@ class OpenAIExecutor:
     def _refuse_copies(self, endpoint: Endpoint, honours: probing.Honours) -> None:
         if honours.fresh:
             return
+        if not honours.written:
+            raise ConfigError(
+                f"{endpoint.address} answers with empty completions, to two prompts. Check api (chat for a chat model, "
+                "completions for a base model), extra_body and max_tokens_field."
+            )
         what = "ignores seed" if honours.varied else "ignores temperature"
         raise ConfigError(
             f"{endpoint.address} {what}: requests with different seeds at temperature {probing.SAMPLING.temperature:g} "

@@ -6,6 +6,7 @@ its answer; so what is refused is refused only when two different prompts agree 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ class Honours:
         n: gives as many completions as asked for, each its own.
         seed: the same seed gives the same text; None where that could not be told.
         fresh: another request with another seed gives another text.
+        written: there was any text.
         varied: texts differ at all. Where `fresh` or `varied` is False, samples are copies of one.
         usage: tells how many tokens were used.
         max_tokens: keeps to the limit, as far as it tells.
@@ -40,6 +42,7 @@ class Honours:
     seed: bool | None = None
     fresh: bool = True
     varied: bool = True
+    written: bool = True
     usage: bool = True
     max_tokens: bool = True
 
@@ -55,14 +58,23 @@ async def probe(ask: Ask) -> Honours:
         seed=again.seed,
         fresh=again.fresh,
         varied=found.varied or again.varied,
+        written=found.written or again.written,
         usage=found.usage,
         max_tokens=found.max_tokens and again.max_tokens,
     )
 
 
+def _reply(found: Reply | BaseException) -> Reply:
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
 async def _probe_with(prompt: Prompt, ask: Ask) -> Honours:
-    pair = await ask(prompt, 2, _SEED)
-    first, same, other = [await ask(prompt, 1, seed) for seed in (_SEED, _SEED, _OTHER_SEED)]
+    pair = await ask(prompt, 2, _SEED)  # alone: a server that refuses is asked once
+    seeds = (_SEED, _SEED, _OTHER_SEED)
+    replies = await asyncio.gather(*(ask(prompt, 1, seed) for seed in seeds), return_exceptions=True)
+    first, same, other = [_reply(each) for each in replies]
     alone = [reply.completions[0].text for reply in (first, same, other)]
     together = [completion.text for completion in pair.completions]
     fresh = len(set(alone)) > 1
@@ -72,6 +84,7 @@ async def _probe_with(prompt: Prompt, ask: Ask) -> Honours:
         seed=alone[0] == alone[1] if fresh else None,
         fresh=fresh,
         varied=fresh or len(set(together)) > 1,
+        written=any(text.strip() for text in (*alone, *together)),
         usage=all(tokens is not None for tokens in used),
         max_tokens=all(tokens is None or tokens <= SAMPLING.max_tokens for tokens in used),
     )

@@ -110,7 +110,7 @@ def read_json(body: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace").strip()
         if _is_html(text):
-            raise BrokenReply("html page", "is the address that of a proxy, or is /v1 missing in it?") from None
+            raise BrokenReply("html page", "perhaps the address is that of a proxy, or /v1 is missing in it") from None
         raise BrokenReply("broken json", _one_line(text)) from None
     if not isinstance(data, Mapping):
         raise BrokenReply("broken reply", f"expected a JSON object, found {_one_line(json.dumps(data))}")

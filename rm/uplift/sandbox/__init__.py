@@ -4,9 +4,10 @@
         result = await sandbox.run("print(sum(map(int, input().split())))", stdin="1 2")
 
 A worker is a bubblewrap sandbox with a warm Python interpreter in it (the supervisor). For every run it forks a fresh
-process tree into new pid and mount namespaces; the program is the second process of that tree, the first one
-watches it, ends the whole tree, and sends the result over a pipe that the program never holds. Where a host allows a
-sandbox no namespaces inside it, every worker serves one run and is replaced: the same walls, fewer runs a second.
+process tree into new pid and mount namespaces, and has it ready, all rights given up, before the run is asked for. The
+program is the second process of that tree; the first one watches it, ends the whole tree, and sends the result over a
+pipe that the program never holds. Where a host allows a sandbox no namespaces inside it, every worker serves one run
+and is replaced: the same walls, fewer runs a second.
 The standard library is all that a program can import; string hashes are the same in every run.
 
 What it stops

@@ -32,8 +32,8 @@ TRUSTED = ("rm/errors.py", "rm/uplift/sandbox/runs.py", "rm/uplift/sandbox/insid
 """Of the project, all that the inside needs."""
 TRUSTED_AT = "/trusted"
 START = "import sys; sys.path.insert(0, {path!r}); from rm.uplift.sandbox.inside.{module} import main; main()()"
-ENVIRONMENT = {"PYTHONHASHSEED": "0"}
-"""So that a program that prints a set prints the same twice."""
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "LD_BIND_NOW": "1"}
+"""So that a program that prints a set prints the same twice; and symbols are bound once, not in every fork."""
 NEEDED_KERNEL = (5, 14)
 """RLIMIT_NPROC counts within a user namespace, not all processes of the user, from this version on."""
 ADVICE = "Or allow plain processes without any wall around them, if you trust the programs (unsafe_subprocess)."

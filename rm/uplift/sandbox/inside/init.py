@@ -41,43 +41,54 @@ def make_room(limits: Limits) -> None:
 
 
 def serve(requests: int, replies: int, limits: Limits, uid: int) -> Callable[[], None]:
-    """Serve one request and exit. Returns only in the program's process: what it is to run."""
-    lengths = frames.REQUEST.unpack(frames.read_exactly(requests, frames.REQUEST.size))
-    source, stdin = (frames.read_exactly(requests, length) for length in lengths)
-    files = [os.memfd_create(name) for name in ("stdin", "stdout", "stderr")]
-    frames.write_all(files[0], stdin)
-    os.lseek(files[0], 0, os.SEEK_SET)
+    """Serve one request and exit. Returns only in the program's process: what it is to run.
+
+    That process stands ready, with every right given up, before there is a request: what it takes to make one is spent
+    while the caller looks at the result of the run before.
+    """
+    files = [os.memfd_create(name) for name in ("source", "stdin", "stdout", "stderr")]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     ready, tell_ready = os.pipe()
     go, tell_go = os.pipe()
     child = os.fork()
     if child == 0:
-        return program.enter(source, files, (go, tell_ready), limits, uid)
+        return program.enter(files, (go, tell_ready), limits, uid)
     os.close(tell_ready)
     if not os.read(ready, 1):  # it failed before anything untrusted ran
-        sys.stderr.write(os.pread(files[2], 1 << 16, 0).decode(errors="replace"))
+        sys.stderr.write(os.pread(files[3], 1 << 16, 0).decode(errors="replace"))
         sys.stderr.flush()
         os._exit(1)
+    take_request(requests, files[0], files[1])
     frames.write_all(replies, frames.STARTED)
     start = time.monotonic()
     os.write(tell_go, b"G")
-    ending = watch(child, files[1:], replies, limits)
+    ending = watch(child, files[2:], replies, limits)
     seconds = time.monotonic() - start
     end_everything()
-    reply(replies, ending, seconds, [read_output(file, limits) for file in files[1:]], limits)
+    reply(replies, ending, seconds, [read_output(file, limits) for file in files[2:]], limits)
     os._exit(0)
+
+
+def take_request(requests: int, source: int, stdin: int) -> None:
+    """Wait for a request, and put its two parts into files, each to be read from its start."""
+    lengths = frames.REQUEST.unpack(frames.read_exactly(requests, frames.REQUEST.size))
+    for file, length in zip((source, stdin), lengths, strict=True):
+        frames.write_all(file, frames.read_exactly(requests, length))
+        os.lseek(file, 0, os.SEEK_SET)
 
 
 def watch(child: int, outputs: list[int], replies: int, limits: Limits) -> Ending:
     """Wait until the program ends or uses too much, or nobody is left to be told."""
-    caller = select.poll()
-    caller.register(replies, 0)
-    start, used_before, floor = time.monotonic(), cpu_of_dead(), own_resident()
+    start, used_before = time.monotonic(), cpu_of_dead()
+    caller = None
     while True:
         signal.sigtimedwait({signal.SIGCHLD}, LOOK_SECONDS)
         status = reap(child)
         if status is not None:
             return Ending(wait_status=status)
+        if caller is None:  # most programs end before the first look
+            caller, floor = select.poll(), own_resident()
+            caller.register(replies, 0)
         if caller.poll(0):
             return Ending(reason="killed")
         cpu, resident = usage(floor)

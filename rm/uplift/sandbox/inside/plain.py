@@ -20,4 +20,4 @@ def main() -> Callable[[], None]:
     site.setquit()
     os.environ.clear()
     program.set_limits(limits, tasks=None)  # the kernel would count all processes of the user
-    return functools.partial(program.run, source)
+    return functools.partial(program.run, source, program.new_main())

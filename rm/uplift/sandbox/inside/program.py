@@ -14,10 +14,10 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from rm.uplift.sandbox.inside import kernel, seccomp
+from rm.uplift.sandbox.inside import frames, kernel, seccomp
 from rm.uplift.sandbox.runs import Limits
 
 TRUSTED_TASKS = 2
@@ -28,12 +28,12 @@ LOST_OUTPUT = 120
 """Exit code of an interpreter that could not write out what was printed."""
 
 
-def enter(source: bytes, files: list[int], gate: tuple[int, int], limits: Limits, uid: int) -> Callable[[], None]:
+def enter(files: list[int], gate: tuple[int, int], limits: Limits, uid: int) -> Callable[[], None]:
     """Give up all rights, wait for the word, and return what is left to run.
 
     Args:
-        source: the program.
-        files: what become its stdin, stdout and stderr.
+        files: the program's source, and what become its stdin, stdout and stderr; the first two are filled by the time
+            it may go.
         gate: (read end, write end) of two pipes to init: one for the word to go, one to say that all is ready.
         limits: on the program.
         uid: user id to take; 0: keep the own one.
@@ -42,10 +42,11 @@ def enter(source: bytes, files: list[int], gate: tuple[int, int], limits: Limits
         OSError: the kernel refuses a step; nothing untrusted has run.
     """
     os.setsid()
-    for target, file in enumerate(files):
+    source, *standard = files
+    for target, file in enumerate(standard):
         os.dup2(file, target)
-    go, tell_ready = move_to((3, 4), gate)
-    os.closerange(5, os.sysconf("SC_OPEN_MAX"))
+    go, tell_ready, source = move_to((3, 4, 5), (*gate, source))
+    os.closerange(6, os.sysconf("SC_OPEN_MAX"))
     os.chdir("/tmp")
     set_limits(limits, limits.processes + (0 if uid else TRUSTED_TASKS))
     if uid:
@@ -54,8 +55,10 @@ def enter(source: bytes, files: list[int], gate: tuple[int, int], limits: Limits
         os.setresuid(uid, uid, uid)
     kernel.drop_capabilities()
     kernel.hide_from_tracing(False)
-    with open("/proc/self/oom_score_adj", "wb") as score:
-        score.write(b"1000")  # if memory runs out, then it goes first
+    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(score, b"1000")  # if memory runs out, then it goes first
+    os.close(score)
+    main = new_main()
     seccomp.install()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
@@ -64,14 +67,15 @@ def enter(source: bytes, files: list[int], gate: tuple[int, int], limits: Limits
     if not os.read(go, 1):
         os._exit(1)
     os.close(go)
-    return functools.partial(run, source)
+    text = frames.read_exactly(source, os.fstat(source).st_size)
+    os.close(source)
+    return functools.partial(run, text, main)
 
 
-def move_to(targets: tuple[int, int], descriptors: tuple[int, int]) -> tuple[int, int]:
+def move_to(targets: Sequence[int], descriptors: Sequence[int]) -> list[int]:
     """The same open files under other numbers, however the two sets overlap."""
     high = [os.dup2(descriptor, 100 + place) for place, descriptor in enumerate(descriptors)]
-    first, second = (os.dup2(descriptor, target) for descriptor, target in zip(high, targets, strict=True))
-    return first, second
+    return [os.dup2(descriptor, target) for descriptor, target in zip(high, targets, strict=True)]
 
 
 def set_limits(limits: Limits, tasks: int | None) -> None:
@@ -97,9 +101,8 @@ def set_limits(limits: Limits, tasks: int | None) -> None:
         resource.setrlimit(kind, (value, ceiling))
 
 
-def run(source: bytes) -> NoReturn:
-    """Run `source` as a fresh `__main__`, and end the process, the way `python main.py` does."""
-    main = new_main()
+def run(source: bytes, main: types.ModuleType) -> NoReturn:
+    """Run `source` as `main`, which is fresh, and end the process, the way `python main.py` does."""
     with contextlib.suppress(OSError), open(FILE, "wb") as file:  # for tracebacks and inspect; it may be too long
         file.write(source)
     code = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import struct
 
@@ -108,10 +109,16 @@ def filter_program(machine: str) -> bytes:
     return b"".join(parts)
 
 
-def install() -> None:
-    """For this process and all that it starts; there is no way back."""
+@functools.cache
+def prepared() -> tuple[ctypes.c_char_p, ctypes.Array[ctypes.c_char]]:
+    """The filter of this machine as prctl takes it (struct sock_fprog), and the instructions that it points to."""
     code = filter_program(os.uname().machine)
     buffer = ctypes.create_string_buffer(code, len(code))
-    program = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer))
+    return ctypes.c_char_p(struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer))), buffer
+
+
+def install() -> None:
+    """For this process and all that it starts; there is no way back."""
+    program, _ = prepared()
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.prctl(kernel.PR_SET_SECCOMP, kernel.SECCOMP_MODE_FILTER, ctypes.c_char_p(program))
+    kernel.prctl(kernel.PR_SET_SECCOMP, kernel.SECCOMP_MODE_FILTER, program)

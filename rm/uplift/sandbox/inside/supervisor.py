@@ -9,13 +9,12 @@ import gc
 import importlib
 import json
 import os
-import select
 import signal
 import site
 import sys
 from collections.abc import Callable
 
-from rm.uplift.sandbox.inside import frames, init, kernel
+from rm.uplift.sandbox.inside import frames, init, kernel, seccomp
 from rm.uplift.sandbox.runs import Limits
 
 WARM = "bisect collections copy datetime decimal fractions functools heapq itertools json math random re string typing"
@@ -34,11 +33,9 @@ def main() -> Callable[[], None]:
     kernel.hide_from_tracing(True)
     if not can_nest(home, limits):
         frames.write_all(replies, frames.SINGLE_USE)
-        select.select([requests], [], [])
         return init.serve(requests, replies, limits, uid)
     frames.write_all(replies, frames.REUSABLE)
     while True:
-        select.select([requests], [], [])
         run = fork_apart(home)
         if run == 0:
             init.make_room(limits)
@@ -60,6 +57,7 @@ def take_channel() -> tuple[int, int]:
 def warm_up() -> None:
     for module in WARM.split():
         importlib.import_module(module)
+    seccomp.prepared()
     site.setquit()  # exit and quit, which come from site and which programs use
     os.environ.clear()
     gc.freeze()  # the collector leaves alone what all forks share
