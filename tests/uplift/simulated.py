@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rm.uplift.cache import BaselineCache
 from rm.uplift.estimate import Sampled
-from rm.uplift.executors.base import Completion, Lost, Prompt, Sampling, Usage
+from rm.uplift.executors.base import Completion, Executor, Lost, Prompt, Sampling, Usage
 from rm.uplift.problems import Problem, Trace
 from rm.uplift.setup import Setup
 from rm.uplift.trials import TrialLimits, measure
@@ -24,7 +24,7 @@ WITH, WITHOUT = 0.8, 0.3
 """Success rates: with a trace that reads `good`, and without any. A trace that reads `bad` halves the second."""
 
 
-class Simulated:
+class Simulated(Executor):
     """Succeeds at rates known by the trace; what it writes depends on prompt and seed alone.
 
     Args:
