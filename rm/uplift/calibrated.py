@@ -1,8 +1,8 @@
 """Uplift of all traces from likelihoods of all and runs of some: predictions, and the means of whole populations.
 
-Traces of the sampled problems keep what their runs say. Those of the others get what a regression fitted to the sampled
-ones says, with an interval from held-out errors; one unlike all sampled ones gets no value. The means do not rest on the
-regression: they are those of the sampled problems, corrected by a control variate (`estimate.control`).
+Traces of the sampled problems keep what their runs say. Those of the others get what a regression fitted to the
+sampled ones says, with an interval from held-out errors; one unlike all sampled ones gets no value. The means do not
+rest on the regression: they are those of the sampled problems, corrected by a control variate (`estimate.control`).
 """
 
 from __future__ import annotations

@@ -301,7 +301,8 @@ def _cost_lines(summary: Mapping[str, Any]) -> list[str]:
         lines = [
             f"{cost['samples']:,} completions in {cost['calls'] - cost['likelihoods']:,} calls, "
             f"{cost['seconds']:.1f} s, {cost['samples_per_second']:.1f} a second; "
-            f"{cost['samples_with_trace']:,} with a trace, {cost['samples_baseline']:,} without, {cost['cache_hits']:,} taken from the cache.",
+            f"{cost['samples_with_trace']:,} with a trace, {cost['samples_baseline']:,} without, "
+            f"{cost['cache_hits']:,} taken from the cache.",
             f"The executor was at work for {cost['executor_busy_seconds']:.1f} s, the verifier for "
             f"{cost['verifier_busy_seconds']:.1f} s.",
         ]
