@@ -1,4 +1,4 @@
-"""Where a model comes from: a directory, the base shipped with this package, or the hub.
+"""Where a model comes from: a directory, a model shipped with this package, or the hub.
 
 A hub name that cannot be reached fails at once with what to do, instead of after a minute of retries: one
 quick question settles whether the hub answers, and where it does not only the local cache counts.
@@ -23,6 +23,9 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, 
 from rm.errors import ConfigError
 
 TINY = "tiny"
+"""Names a shipped model: the base of a reward model, or where an executor is meant, that."""
+SHIPPED = resources.files("rm") / "lab"
+TINY_BASE, TINY_EXECUTOR = "tiny_base", "tiny_executor"
 DOWNLOADED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w./-]+)?")
 
@@ -97,13 +100,14 @@ class Source:
             return None
 
 
-def find_source(name: str, what: str, revision: str | None = None) -> Source:
+def find_source(name: str, what: str, revision: str | None = None, tiny: str = TINY_BASE) -> Source:
     """Resolve a directory, `tiny`, a hub name, or `hub/name:subfolder`.
 
     Args:
         name: as the user gave it. An existing directory always wins.
         what: how to call it in messages, e.g. `model.backbone`.
         revision: of a hub repository.
+        tiny: the shipped folder that `tiny` means here.
 
     Raises:
         ConfigError: neither a directory nor a possible hub name.
@@ -112,7 +116,7 @@ def find_source(name: str, what: str, revision: str | None = None) -> Source:
     if not name:
         raise ConfigError(f"{what}: no name. Give a directory, or a hub name such as ORG/NAME.")
     if name == TINY:
-        return Source(str(resources.files("rm") / "lab" / "tiny_base"), "", True)
+        return Source(str(SHIPPED / tiny), "", True)
     path = Path(name).expanduser()
     if path.is_dir():
         return Source(str(path), "", True)

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluate": EVALUATE,
     "uplift": UPLIFT,
     "train": TRAIN,
-    "lab": {*TRAIN, "lab"},
+    "lab": {*TRAIN, *UPLIFT, "lab"},
     "cli": {*TRAIN, *UPLIFT, "lab", "cli", "__init__"},
     "__init__": {"rubric", "groups", "model", "evaluate"},
 }

@@ -1,4 +1,4 @@
-"""The miniature world: generated problems, a tiny base model with shipped weights, and sample groups.
+"""The miniature world: generated problems, a tiny base and a tiny executor with shipped weights, and sample groups.
 
 Importing this loads no torch: it only says where things lie.
 """
@@ -11,6 +11,8 @@ _HERE = Path(__file__).resolve().parent
 
 TINY_BASE: Path = _HERE / "tiny_base"
 """A Qwen2-shaped causal model and its tokenizer, made by `rm.lab.pretrain` (see `recipe.json` in it)."""
+TINY_EXECUTOR: Path = _HERE / "tiny_executor"
+"""A causal model that answers the executor's prompts with a trace's last result, made by `rm.lab.pretrain_executor`."""
 SAMPLE_TRAIN: Path = _HERE / "data" / "groups_train.jsonl"
 """320 generated groups, made by `rm.lab.sample_groups`."""
 SAMPLE_DEV: Path = _HERE / "data" / "groups_dev.jsonl"

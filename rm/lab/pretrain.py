@@ -26,10 +26,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 import torch
 import transformers
+from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
@@ -108,7 +110,8 @@ def learning_rate(recipe: Recipe, share: float) -> float:
     return recipe.learning_rate * min(1.0, rising) * (1 - share)
 
 
-def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> StepChecked:
+def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+    """The language model as `rm.lab.start` lays it out, with its checks' heads (`StepChecked`) still to come."""
     torch.manual_seed(recipe.seed)
     config = Qwen2Config(
         vocab_size=len(tokenizer),
@@ -126,10 +129,10 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> StepCheck
     )
     model = Qwen2ForCausalLM(config)
     initialise(model, recipe.seed)
-    return StepChecked(model)
+    return model
 
 
-def build_optimizer(recipe: Recipe, model: StepChecked) -> torch.optim.AdamW:
+def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.AdamW:
     """AdamW; no decay on vectors (norms, biases)."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
@@ -167,7 +170,7 @@ class Run:
         self._claim_folder()
         self.tokenizer = self._tokenizer()
         self.watched = self._watched(held_out)
-        self.model = build_model(recipe, self.tokenizer)
+        self.model = StepChecked(build_model(recipe, self.tokenizer))
         self.optimizer = build_optimizer(recipe, self.model)
         self.progress = Progress()
         self._resume()
@@ -285,24 +288,8 @@ class Run:
             log.write(json.dumps(row) + "\n")
 
     def install(self) -> None:
-        """Writes the finished base beside `out`, then puts it in place of whatever was there."""
-        ready = self.out.with_name(self.out.name + ".new")
-        shutil.rmtree(ready, ignore_errors=True)
-        self.tokenizer.save_pretrained(ready)
-        self._half_precision().save_pretrained(ready)
-        (ready / "recipe.json").write_text(json.dumps(self.summary(), indent=1) + "\n", encoding="utf-8")
-        old = self.out.with_name(self.out.name + ".old")
-        if self.out.exists():
-            os.replace(self.out, old)
-        os.replace(ready, self.out)
-        shutil.rmtree(old, ignore_errors=True)
-
-    def _half_precision(self) -> Qwen2ForCausalLM:
-        """A bfloat16 copy of the language model; the heads stay behind."""
-        copied = copy.deepcopy(self.model.language_model)
-        for parameter in copied.parameters():
-            parameter.data = parameter.data.to(torch.bfloat16)
-        return copied
+        """Writes the finished base; its heads stay behind."""
+        install(self.tokenizer, self.model.language_model, self.summary(), self.out)
 
     def summary(self) -> dict[str, object]:
         """What `recipe.json` says: enough to judge the base and to make it again."""
@@ -319,8 +306,33 @@ class Run:
             "done": asdict(self.progress),
             "parameters": self.model.language_model.num_parameters(),
             "held_out": asdict(checks),
-            "versions": {m.__name__: m.__version__ for m in (torch, transformers, tokenizers)},
+            "versions": versions(),
         }
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that a result depends on."""
+    return {module.__name__: module.__version__ for module in (torch, transformers, tokenizers)}
+
+
+def install(tokenizer: PreTrainedTokenizerFast, model: Qwen2ForCausalLM, recipe: dict[str, object], out: Path) -> None:
+    """Writes a finished model in bfloat16 beside `out`, with `recipe.json`, then puts it in place of what was there."""
+    ready = out.with_name(out.name + ".new")
+    shutil.rmtree(ready, ignore_errors=True)
+    tokenizer.save_pretrained(ready)
+    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(ready)  # type: ignore[arg-type]
+    (ready / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
+    old = out.with_name(out.name + ".old")
+    if out.exists():
+        os.replace(out, old)
+    os.replace(ready, out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def add_recipe(parser: argparse.ArgumentParser, recipe: dict[str, Any]) -> None:
+    """An option for each field of a recipe, with its default."""
+    for name, default in recipe.items():
+        parser.add_argument("--" + name.replace("_", "-"), type=type(default), default=default)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -329,8 +341,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--text", type=Path, help="GSM8K rows (question, marked answer); without it, stories only")
     parser.add_argument("--out", type=Path, required=True, help="folder for the base; replaced when the run is done")
     parser.add_argument("--threads", type=int, default=2)
-    for name, default in defaults.items():
-        parser.add_argument("--" + name.replace("_", "-"), type=type(default), default=default)
+    add_recipe(parser, defaults)
     given = vars(parser.parse_args(arguments))
     try:
         torch.set_num_threads(given["threads"])

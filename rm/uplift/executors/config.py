@@ -129,7 +129,7 @@ class TransformersConfig:
     """A causal language model in this process.
 
     Args:
-        path: a directory or hub name.
+        path: a directory, `tiny` for the shipped one, or a hub name.
         revision: hub revision.
         dtype: of the weights; `auto` is bfloat16 where the device has it in hardware, else float32.
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...

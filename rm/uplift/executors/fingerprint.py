@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from rm.sources import SHIPPED, TINY, TINY_EXECUTOR
+
 
 def fingerprint_of(kind: str, facts: Mapping[str, Any]) -> str:
     """`KIND-HASH`, the same for the same facts (JSON values) in every process."""
@@ -17,8 +19,8 @@ def fingerprint_of(kind: str, facts: Mapping[str, Any]) -> str:
 
 
 def name_weights(path: str, revision: str) -> dict[str, str]:
-    """What names the weights: the content of a directory, or a hub name and its revision."""
-    directory = Path(path).expanduser()
+    """What names the weights: the content of a directory or the shipped executor, or a hub name and its revision."""
+    directory = Path(str(SHIPPED / TINY_EXECUTOR)) if path == TINY else Path(path).expanduser()
     if not directory.is_dir():
         return {"model": path, "revision": revision}
     files = sorted(file for file in directory.iterdir() if file.is_file() and not file.name.startswith("."))

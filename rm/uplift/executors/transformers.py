@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from rm.errors import ConfigError
 from rm.precision import default_device, resolve_dtype
 from rm.prefix import prepare
-from rm.sources import find_source
+from rm.sources import TINY_EXECUTOR, find_source
 from rm.text.tokenizer import load_tokenizer
 from rm.uplift.executors.base import Completion, LikelihoodExecutor, Lost, Prompt, Sampling, Usage
 from rm.uplift.executors.chat import shown_text
@@ -40,7 +40,7 @@ class TransformersExecutor(LikelihoodExecutor):
     """
 
     def __init__(self, config: TransformersConfig) -> None:
-        source = find_source(config.path, "executor.path", config.revision)
+        source = find_source(config.path, "executor.path", config.revision, tiny=TINY_EXECUTOR)
         device = default_device() if config.device == "auto" else torch.device(config.device)
         self._tokenizer = load_tokenizer(source)
         self._chat = _uses_chat(config.template, self._tokenizer)
