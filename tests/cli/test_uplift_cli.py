@@ -157,8 +157,13 @@ def test_calibrated_says_which_traces_were_sampled(out: Path) -> None:
         (["--executor.kind", "arithmetic", "--plan.kind", "likelihood"], "plan.kind = likelihood: executor.kind"),
         (["--executor.kind", "arithmetic", "--plan.kind", "calibrated"], "plan.kind = calibrated: executor.kind"),
         (
-            ["--executor.kind=openai", "--executor.model=m", "--executor.endpoints=http://127.0.0.1:1/v1"]
-            + ["--executor.api=chat", "--plan.kind=likelihood"],
+            [
+                "--executor.kind=openai",
+                "--executor.model=m",
+                "--executor.endpoints=http://127.0.0.1:1/v1",
+                "--executor.api=chat",
+                "--plan.kind=likelihood",
+            ],
             "executor.api = chat",
         ),
         ([*TINY, "--plan.kind", "calibrated", "--limit", 3], "the data has 3"),

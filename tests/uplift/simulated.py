@@ -1,6 +1,8 @@
 """An executor of known success rates, a verifier for it, and a measurement to be killed: a module and a script.
 
-python simulated.py OUT CACHE CALLS SECONDS_PER_CALL [likelihood|calibrated]   # measures `problems(8)`, or 24; notes every call in the file CALLS
+python simulated.py OUT CACHE CALLS SECONDS_PER_CALL [PLAN]
+
+measures `problems(8)`, or 24 by a PLAN other than `sampled`; notes every call in the file CALLS.
 """
 
 from __future__ import annotations

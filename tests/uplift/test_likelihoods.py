@@ -61,10 +61,11 @@ class Scores(LikelihoodExecutor):
         """Nothing is open."""
 
 
+SCORED = Likelihood()
 LOGS = {MASK: -2.5, TELLING: -0.1, "Add both parts.": -1.0, "": -3.0}
 
 
-def run(executor, problems=(PROBLEM,), plan=Likelihood(), verifiers=None, **options):
+def run(executor, problems=(PROBLEM,), plan=SCORED, verifiers=None, **options):
     return asyncio.run(measure(list(problems), Setup(executor, verifiers or {}, plan), **options))
 
 
@@ -122,7 +123,7 @@ def test_a_lost_call_is_asked_for_again_and_in_the_end_none_with_its_reason():
 @pytest.mark.parametrize("log", [-math.inf, math.nan, 0.5])
 def test_what_is_no_log_likelihood_is_not_measured(log):
     limits = TrialLimits(failures=FailureLimit(rate=1.0))
-    result = run(Scores({"Add both parts.": log, **LOGS}), limits=limits).results[0]
+    result = run(Scores({**LOGS, "Add both parts.": log}), limits=limits).results[0]
     assert (result.likelihood.value_nats, result.failures) == (None, {f"lost: {NOT_FINITE}": 1})
 
 
