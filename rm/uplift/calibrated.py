@@ -20,7 +20,8 @@ from rm.uplift.results import POSITIVE, CalibrationResult, LikelihoodResult, Tra
 
 METHOD = "calibrated"
 BOUND_NATS = 5.0
-"""The control variate is the masked value within these bounds, so that a few huge ones do not spoil a line."""
+"""The control variate is the likelihood value within these bounds, so that a few huge ones do not spoil a line. Not the
+masked one: runs see what a trace states."""
 POPULATIONS: Mapping[str, Callable[[TraceResult], bool]] = {
     "all": lambda result: True,
     "positives": lambda result: result.kind == POSITIVE,
@@ -118,9 +119,9 @@ def _mean(
     cheap: dict[str, list[float]] = {}
     sampled: dict[str, list[float]] = {}
     for each in results:
-        if each.trace is None or not belongs(each) or each.likelihood is None or each.likelihood.masked_nats is None:
+        if each.trace is None or not belongs(each) or each.likelihood is None or each.likelihood.value_nats is None:
             continue
-        cheap.setdefault(each.problem_id, []).append(min(BOUND_NATS, max(-BOUND_NATS, each.likelihood.masked_nats)))
+        cheap.setdefault(each.problem_id, []).append(min(BOUND_NATS, max(-BOUND_NATS, each.likelihood.value_nats)))
         if each.runs and each.value is not None:
             sampled.setdefault(each.problem_id, []).append(each.value)
     if len(sampled) < LEAST_SAMPLED:

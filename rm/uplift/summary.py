@@ -193,7 +193,7 @@ def format_summary(summary: Mapping[str, Any]) -> str:
         _uplift_lines(summary),
         _likelihood_lines(summary),
         _order_lines(summary),
-        _calibration_lines(summary),
+        calibration_lines(summary),
         _cost_lines(summary),
     )
     return "\n\n".join("\n".join(part) for part in parts if part)
@@ -266,7 +266,8 @@ def _order_lines(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _calibration_lines(summary: Mapping[str, Any]) -> list[str]:
+def calibration_lines(summary: Mapping[str, Any]) -> list[str]:
+    """How values were predicted, and the means of all problems; nothing where none were."""
     found = summary.get("calibration")
     if not found:
         return []

@@ -30,6 +30,7 @@ from rm.uplift.problems import Problem
 from rm.uplift.read import load_problems
 from rm.uplift.results import Measurement, TraceResult
 from rm.uplift.setup import Setup
+from rm.uplift.summary import calibration_lines, summarize_uplift
 from rm.uplift.trials import measure
 from rm.uplift.verifiers.table import make_verifier
 
@@ -108,7 +109,8 @@ def main() -> int:
     same = [each for each in scored if (each.problem_id, each.trace) in places]
     print(f"| calibrated, predicted traces | {rank(unseen, lambda each: each.value, uplift)} |")
     print(f"| likelihood, the same traces | {rank(same, lambda e: e.likelihood and e.likelihood.value_nats, uplift)} |")
-    print(f"\n{len(unseen) - len(places)} traces lay outside the range of the fit. {predicted.calibration}")
+    print(f"\n{len(unseen) - len(places)} traces lay outside the range of the fit.")
+    print("\n".join(calibration_lines(summarize_uplift(predicted.results, predicted.totals, 0, predicted.calibration))))
     return 0
 
 
