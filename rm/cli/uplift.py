@@ -17,9 +17,9 @@ from rm.errors import ConfigError
 
 if TYPE_CHECKING:
     from rm.uplift.config import UpliftConfig
+    from rm.uplift.meter import Progress
     from rm.uplift.problems import Problem
     from rm.uplift.results import Measurement
-    from rm.uplift.trials import Progress
 
 DAY = 86400.0
 
@@ -67,17 +67,20 @@ def _uplift(args: argparse.Namespace) -> int:
     from rm.config import load_config
     from rm.files import check_file
     from rm.uplift.config import UpliftConfig
+    from rm.uplift.plans import Calibrated
     from rm.uplift.read import load_problems
     from rm.uplift.trials import KEPT
 
     config = load_config(UpliftConfig, args.config, read_overrides(UpliftConfig, args.rest))
-    config.plan.make()
+    plan = config.plan.make()
     if not args.out and not args.check:
         raise ConfigError("--out: no file. Say where the results go: --out runs/uplift.jsonl")
     outputs = _outputs(args.out) if args.out else []
     for output in outputs:
         check_file(output, args.force, args.data)
     problems = load_problems(args.data, traces=args.trace, limit=args.limit)
+    if isinstance(plan, Calibrated):
+        plan.chosen(problems, config.seed)
     if args.check:
         print(_check_page(problems))
         return 0
@@ -106,13 +109,12 @@ async def _measure(config: UpliftConfig, problems: Sequence[Problem], args: argp
     verifiers: dict[Any, Any] = {}
     cache = None
     try:
-        if hasattr(executor, "start"):
-            await executor.start()
-        for note in getattr(executor, "notes", ()):
+        await executor.start(samples=config.plan.samples, likelihoods=config.plan.needs_likelihoods)
+        for note in executor.notes:
             print(note, file=sys.stderr)
-        for task in sorted({problem.task for problem in problems}):
+        for task in sorted({problem.task for problem in problems}) if config.plan.samples else ():
             verifiers[task] = make_verifier(task, options[task])
-        path = config.cache_path()
+        path = config.cache_path() if config.plan.samples else None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             cache = BaselineCache(path)
@@ -148,7 +150,10 @@ class _Bar:
 
     def __call__(self, progress: Progress) -> None:
         self._bar.total = progress.of
-        self._bar.set_postfix_str(f"{progress.totals.samples_per_second:.1f} samples/s", refresh=False)
+        totals = progress.totals
+        rates = [(totals.samples_per_second, "samples"), (totals.likelihoods_per_second, "likelihoods")]
+        told = ", ".join(f"{rate:.1f} {what}/s" for rate, what in rates if rate)
+        self._bar.set_postfix_str(told, refresh=False)
         self._bar.update(progress.done - self._bar.n)
 
     def __exit__(self, *_: object) -> None:
@@ -161,7 +166,7 @@ def _report(measurement: Measurement, outputs: Sequence[Path], args: argparse.Na
     from rm.uplift.summary import format_summary, summarize_uplift
 
     rows, summary_file, page = outputs
-    summary = summarize_uplift(measurement.results, measurement.totals, seed)
+    summary = summarize_uplift(measurement.results, measurement.totals, seed, measurement.calibration)
     text = json.dumps(summary, indent=2) + "\n"
     write_text_whole(summary_file, text, args.force)
     write_text_whole(page, render_page(measurement.results, summary), args.force)
@@ -170,7 +175,7 @@ def _report(measurement: Measurement, outputs: Sequence[Path], args: argparse.Na
     else:
         print(format_summary(summary))
         print(f"\nResults: {rows}\nPicture: {page}", file=sys.stderr)
-    measured = any(result.value is not None or result.trace is None for result in measurement.results)
+    measured = any(result.measured or result.trace is None for result in measurement.results)
     return 0 if measured or not measurement.results else 1
 
 

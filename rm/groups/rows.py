@@ -12,7 +12,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from io import BufferedIOBase
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +38,8 @@ _STARTS = {
 _SPREAD = re.compile(rb"\{(.*[{\[,])?", re.DOTALL)
 _TABLE_HEAD = re.compile(rb"[\w \".-]+([,;\t][\w \".-]+)+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_ROW_KEYS = frozenset({"problem", "problem_id", "question", "reasoning", "positive_pool", "negative_bank"})
+"""An object with any of these is a row, whatever lists it holds."""
 _ON_ONE_LINE = "Write each object on a line of its own: jq -c . FILE."
 
 Report = Callable[[Problem], None]
@@ -134,7 +136,11 @@ def _told_together(read: Iterator[Row | Problem], start: bytes, file: str, repor
         if other is not None:
             report(_other_kind(file, *other))
             return
-    for each in chain(held, read):
+    following = list(islice(read, 1))
+    if not following and len(held) == 1 and isinstance(held[0], Row) and (key := _wrapper(held[0].value)):
+        report(_other_kind(file, f"one JSON object that holds the rows under {key!r}", _take_out(key)))
+        return
+    for each in chain(held, following, read):
         if isinstance(each, Row):
             yield each
         else:
@@ -155,6 +161,19 @@ def _kind_without_objects(start: bytes, lines: Sequence[Row | Problem]) -> tuple
         return "binary data, or text in another encoding", "Name a text file, or convert it to UTF-8."
     first = lines[0].found if isinstance(lines[0], Problem) else "JSON, but no object"
     return f"no JSON object on any of {len(lines):,} lines (the first: {first})", "Write one object a line."
+
+
+def _wrapper(value: Any) -> str:
+    """The key under which a file's only object holds a list of objects, where it holds nothing else of that kind and
+    is no row itself; empty for none."""
+    if not isinstance(value, dict) or _ROW_KEYS & value.keys():
+        return ""
+    lists = [key for key, each in value.items() if each and isinstance(each, list) and isinstance(each[0], dict)]
+    return lists[0] if len(lists) == 1 else ""
+
+
+def _take_out(key: str) -> str:
+    return f"Write the list alone: jq -c '.[{json.dumps(key)}][]' FILE > ROWS.jsonl."
 
 
 def _other_kind(file: str, found: str, fix: str) -> Problem:

@@ -14,8 +14,8 @@ from rm.config import CLOSED, Bool, NonNegativeInt, PositiveInt
 from rm.errors import ConfigError
 from rm.uplift.estimate import OFFICIAL, Adaptive, Sampled
 from rm.uplift.executors.base import Sampling
-from rm.uplift.executors.config import ArithmeticConfig, ExecutorConfig
-from rm.uplift.plans import Plan
+from rm.uplift.executors.config import ArithmeticConfig, ExecutorConfig, likelihoods_refused
+from rm.uplift.plans import AnyPlan, Calibrated, Likelihood
 from rm.uplift.prompts import TEMPLATES
 
 Probability = Annotated[float, Field(strict=True, gt=0, lt=1)]
@@ -26,27 +26,47 @@ class PlanConfig:
     """How many runs a trace gets.
 
     Args:
-        kind: `sampled` takes fixed numbers; `adaptive` stops when sign or width is settled; `official` is 3 + 3.
-        runs: with each trace: the number for `sampled`, the most for `adaptive`.
-        baseline_runs: of each problem alone, shared by its traces: the number for `sampled`, the first for `adaptive`.
+        kind: `sampled` takes fixed numbers; `adaptive` stops when sign or width is settled; `official` is 3 + 3;
+            `likelihood` takes one forward pass a trace and no runs; `calibrated` takes that for all traces, runs for
+            those of some problems, and predicts the success uplift of the others.
+        runs: with each trace: the number for `sampled` and `calibrated`, the most for `adaptive`.
+        baseline_runs: of each problem alone, shared by its traces: the number for `sampled` and `calibrated`, the first
+            for `adaptive`.
+        calibration_share: `calibrated`: share of the problems whose traces are sampled, in (0, 1); 10 at least are.
         sign_probability: `adaptive`: posterior probability at which the sign counts as settled, above 1/2.
         width: `adaptive`: width of the interval at which it counts as settled, in [0, 2].
         level: of the interval.
     """
 
-    kind: Literal["sampled", "adaptive", "official"] = "adaptive"
+    kind: Literal["sampled", "adaptive", "official", "likelihood", "calibrated"] = "adaptive"
     runs: PositiveInt = 64
     baseline_runs: PositiveInt = 16
+    calibration_share: Probability = 0.2
     sign_probability: Probability = 0.95
     width: Annotated[float, Field(strict=True, ge=0, le=2)] = 0.3
     level: Probability = 0.95
 
-    def make(self) -> Plan:
+    @property
+    def needs_likelihoods(self) -> bool:
+        """Whether the executor must tell how probable a given answer is."""
+        return self.kind in ("likelihood", "calibrated")
+
+    @property
+    def samples(self) -> bool:
+        """Whether anything is sampled and judged."""
+        return self.kind != "likelihood"
+
+    def make(self) -> AnyPlan:
         """The plan. Raises: ConfigError for settings that do not go together."""
         if self.kind == "official":
             return OFFICIAL
+        if self.kind == "likelihood":
+            return Likelihood()
+        sampled = Sampled(runs=self.runs, baseline_runs=self.baseline_runs, level=self.level)
         if self.kind == "sampled":
-            return Sampled(runs=self.runs, baseline_runs=self.baseline_runs, level=self.level)
+            return sampled
+        if self.kind == "calibrated":
+            return Calibrated(self.calibration_share, sampled)
         looks = tuple(look for look in Adaptive().looks if look < self.runs)
         try:
             return Adaptive(
@@ -109,6 +129,10 @@ class UpliftConfig:
     attempts: PositiveInt = 10
     traces_at_once: PositiveInt = 256
     seed: NonNegativeInt = 18
+
+    def __post_init__(self) -> None:
+        if self.plan.needs_likelihoods and (refused := likelihoods_refused(self.executor)):
+            raise ConfigError(f"plan.kind = {self.plan.kind}: {refused}")
 
     def cache_path(self) -> Path | None:
         """Where baselines are kept; None for nowhere."""

@@ -1,8 +1,8 @@
 """The work file of a measurement: what is done is on disk at once, so that a killed run goes on where it was.
 
 JSON Lines beside the output, `.OUT.partial`: a header that says what is measured and how, then judged runs of both
-arms as they come, and a result each finished trace, which is forced to the disk. Only whole lines count: what a kill
-left of the last one is dropped.
+arms and log-likelihoods as they come, and a result each finished trace, which is forced to the disk. Only whole lines
+count: what a kill left of the last one is dropped.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from rm.errors import ConfigError, RunError
 from rm.uplift.results import TraceResult
 from rm.uplift.runs import Run, Slot
 
-FORMAT = 1
+FORMAT = 2
 
 Place = tuple[str, int | None]
 """Problem and trace; None for the problem's baseline."""
+LogName = Literal["answer", "masked"]
+"""Which log-likelihood of a place: that of the answer, or that after the trace with the answer masked."""
 
 
 class Journal:
@@ -37,6 +39,7 @@ class Journal:
     Attributes:
         results: of finished traces.
         slots: judged runs, by place and index.
+        logs: log-likelihoods in nats, by place and which one.
 
     Raises:
         ConfigError: the file is of a measurement of something else, or another process is writing it.
@@ -47,6 +50,7 @@ class Journal:
         self.path = output.with_name(f".{output.name}.partial")
         self.results: dict[Place, TraceResult] = {}
         self.slots: dict[Place, dict[int, Slot]] = {}
+        self.logs: dict[tuple[Place, LogName], float] = {}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+b", buffering=0)
@@ -72,6 +76,10 @@ class Journal:
         kept = [[*astuple(slot.run), list(slot.failures)] for slot in slots if slot.run is not None]
         if kept:
             self._append({"of": place, "runs": kept})
+
+    def add_log(self, place: Place, name: LogName, log: float) -> None:
+        """Keeps a log-likelihood. Outlives the process, not a failure of the machine."""
+        self._append({"of": place, "log": name, "nats": log})
 
     def add_result(self, place: Place, result: TraceResult) -> None:
         """Keeps a finished trace; `sync` makes sure of it."""
@@ -144,6 +152,9 @@ class Journal:
         place = (problem_id, trace)
         if "result" in row:
             self.results[place] = TraceResult.from_row(row["result"])
+            return
+        if "log" in row:
+            self.logs[place, row["log"]] = row["nats"]
             return
         kept = self.slots.setdefault(place, {})
         for index, seed, passed, score, reason, failures in row["runs"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -94,11 +94,12 @@ class Totals:
 
     Args:
         seconds: of wall clock.
-        calls: of the executor's `sample`; one asks for one or more completions.
+        calls: of the executor; one asks for one or more completions, or for a log-likelihood.
         samples: completions asked for, lost ones included.
         samples_with_trace, samples_baseline: the same by arm.
+        likelihoods: log-likelihoods asked for, lost ones included.
         cache_hits: baseline runs that came from the cache.
-        resumed_runs: runs taken over from an interrupted measurement.
+        resumed_runs: runs and log-likelihoods taken over from an interrupted measurement.
         lost: reason -> completions that did not come; each was asked for again, up to a bound.
         unjudged: reason -> completions that could not be judged.
         failed: reason -> completions judged a failure.
@@ -114,6 +115,7 @@ class Totals:
     samples_baseline: int
     cache_hits: int
     resumed_runs: int
+    likelihoods: int = 0
     lost: dict[str, int] = field(default_factory=dict)
     unjudged: dict[str, int] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
@@ -127,6 +129,20 @@ class Totals:
         """Completions asked for a second of wall clock."""
         return self.samples / self.seconds if self.seconds else 0.0
 
+    @property
+    def likelihoods_per_second(self) -> float:
+        """Log-likelihoods asked for a second of wall clock."""
+        return self.likelihoods / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far it is: traces done of all, and what that took so far."""
+
+    done: int
+    of: int
+    totals: Totals
+
 
 class Meter:
     """Counts while a measurement runs. For one event loop."""
@@ -136,6 +152,7 @@ class Meter:
         self.verifying = Phase()
         self.calls = 0
         self.samples = {"with_trace": 0, "baseline": 0}
+        self.likelihoods = 0
         self.cache_hits = 0
         self.resumed_runs = 0
         self.lost: Counter[str] = Counter()
@@ -155,6 +172,7 @@ class Meter:
             samples_baseline=self.samples["baseline"],
             cache_hits=self.cache_hits,
             resumed_runs=self.resumed_runs,
+            likelihoods=self.likelihoods,
             lost=dict(self.lost),
             unjudged=dict(self.unjudged),
             failed=dict(self.failed),
@@ -163,3 +181,31 @@ class Meter:
             verifier_seconds=self.verifying.seconds,
             verifier_busy_seconds=self.verifying.busy_seconds,
         )
+
+
+class Tally:
+    """Counts traces, and tells whoever wants to know. A trace that is both scored and sampled counts as two.
+
+    Args:
+        meter: has the rest of what is told.
+        on_progress: called in the event loop; None for nobody.
+    """
+
+    def __init__(self, meter: Meter, on_progress: Callable[[Progress], None] | None) -> None:
+        self._meter = meter
+        self._on_progress = on_progress
+        self._done = self._of = 0
+
+    def expect(self, count: int) -> None:
+        """So many more are to be done."""
+        self._of += count
+
+    def one_more(self) -> None:
+        """One of them is."""
+        self._done += 1
+        self.tell()
+
+    def tell(self) -> None:
+        """How far it is."""
+        if self._on_progress:
+            self._on_progress(Progress(self._done, self._of, self._meter.totals()))

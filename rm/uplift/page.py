@@ -6,14 +6,50 @@ numbers: in the table, and in the tooltip of each dot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from math import ceil
 from typing import Any
 
 from rm.uplift.results import POSITIVE, REFERENCE, TraceResult
-from rm.uplift.summary import JUDGE_NAMES, JUDGES, format_summary, kinds, signed
+from rm.uplift.summary import JUDGE_NAMES, JUDGES, NATS, Quantity, format_summary, kinds, likelihoods_only, signed
 
+
+@dataclass(frozen=True)
+class Scale:
+    """What is drawn of each trace, and on which line.
+
+    Args:
+        name: of the quantity.
+        low, high: ends of the line.
+        value: of a trace; None leaves it out.
+        ends: of its interval, where it has one.
+    """
+
+    name: str
+    low: float
+    high: float
+    value: Quantity
+    ends: Callable[[TraceResult], tuple[float, float] | None] = lambda result: None
+
+    def share(self, value: float) -> float:
+        """Where a value stands between the ends, in [0, 1]."""
+        return (min(self.high, max(self.low, value)) - self.low) / (self.high - self.low)
+
+    @property
+    def ticks(self) -> tuple[float, ...]:
+        """Five, from end to end; the middle one is 0."""
+        return tuple(self.low + step / 4 * (self.high - self.low) for step in range(5))
+
+
+UPLIFT = Scale(
+    "uplift",
+    -1.0,
+    1.0,
+    lambda result: result.value,
+    lambda result: None if result.low is None or result.high is None else (result.low, result.high),
+)
 MOST_DOTS = 3000
 """Of more traces than this, every second, third, .. is drawn, and the caption says so."""
 
@@ -48,54 +84,82 @@ def render_page(results: Sequence[TraceResult], summary: Mapping[str, Any]) -> s
         results: of one measurement; those without a value are left out of the picture.
         summary: what `summarize_uplift` gave for them.
     """
-    drawn = [each for each in results if each.value is not None]
+    nats = likelihoods_only(summary)
+    scale = _nats(results) if nats else UPLIFT
+    by_kind = summary["likelihood"]["masked_nats"]["by_kind"] if nats else summary["by_kind"]
+    drawn = [each for each in results if scale.value(each) is not None]
     judge = next((name for name in JUDGES if any(JUDGES[name](each) is not None for each in drawn)), None)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Uplift</title><style>{_CSS}</style></head>
 <body><main>
-<h1>Uplift</h1>
-<p class="soft">How much more often a frozen executor succeeds with a trace than without:
-{summary["traces"]:,} traces of {summary["problems"]:,} problems, the sign settled for {summary["settled"]:,}.</p>
+<h1>{"Likelihood" if nats else "Uplift"}</h1>
+<p class="soft">{_lead(summary)}</p>
 <h2>By kind of trace</h2>
-{_table(summary["by_kind"])}
-<h2>{"Every trace" if judge is None else f"{escape(JUDGE_NAMES[judge])} against uplift"}</h2>
-{_figure(drawn, judge)}
+{_table(by_kind, scale)}
+<h2>{"Every trace" if judge is None else f"{escape(JUDGE_NAMES[judge])} against {escape(scale.name)}"}</h2>
+{_figure(drawn, judge, scale)}
 <h2>All figures</h2>
 <pre>{escape(format_summary(summary))}</pre>
 </main></body></html>
 """
 
 
-def _table(by_kind: Mapping[str, Mapping[str, Any]]) -> str:
+def _lead(summary: Mapping[str, Any]) -> str:
+    """What the page shows, in a sentence or two."""
+    count = f"{summary['traces']:,} traces of {summary['problems']:,} problems"
+    if likelihoods_only(summary):
+        return (
+            "How much more probable a frozen executor finds the known answer with a trace than without, in nats: "
+            f"{count}. Where a trace states the answer, it is masked. These are no success rates."
+        )
+    return (
+        f"How much more often a frozen executor succeeds with a trace than without: {count}, the sign settled for "
+        f"{summary['settled']:,}."
+    )
+
+
+def _nats(results: Sequence[TraceResult]) -> Scale:
+    """As wide as the values need, 0 in the middle."""
+    quantity = NATS["masked_nats"]
+    widest = max((abs(value) for each in results if (value := quantity(each)) is not None), default=1.0)
+    end = float(max(1, ceil(widest)))
+    return Scale("nats, answer masked", -end, end, quantity)
+
+
+def _table(by_kind: Mapping[str, Mapping[str, Any]], scale: Scale) -> str:
     rows = "".join(
         f'<tr><td>{escape(kind) or "unknown"}</td><td class="n">{row["traces"]:,}</td>'
-        f'<td class="n">{signed(row["mean"])}</td><td>{_strip(kind, row)}</td></tr>'
+        f'<td class="n">{signed(row["mean"])}</td><td>{_strip(kind, row, scale)}</td></tr>'
         for kind, row in by_kind.items()
     )
     return (
-        '<table><thead><tr><th>kind</th><th class="n">traces</th><th class="n">mean uplift</th>'
-        f"<th>95% interval over problems, from -1 to +1</th></tr></thead><tbody>{rows}</tbody></table>"
+        f'<table><thead><tr><th>kind</th><th class="n">traces</th><th class="n">mean {escape(scale.name)}</th>'
+        f"<th>95% interval over problems, from {scale.low:+g} to {scale.high:+g}</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
     )
 
 
-def _strip(kind: str, row: Mapping[str, Any]) -> str:
-    """Mean and interval on a line from -1 to 1, with a tick at 0."""
+def _strip(kind: str, row: Mapping[str, Any], scale: Scale) -> str:
+    """Mean and interval on the scale's line, with a tick at 0."""
     if row["mean"] is None:
         return ""
 
     def x(value: float) -> float:
-        return 8 + (value + 1) / 2 * (_STRIP_WIDTH - 16)
+        return 8 + scale.share(value) * (_STRIP_WIDTH - 16)
 
     middle = _STRIP_HEIGHT / 2
-    parts = [_line(x(-1), middle, x(1), middle, "axis"), _line(x(0), 2, x(0), _STRIP_HEIGHT - 2, "zero")]
+    parts = [
+        _line(x(scale.low), middle, x(scale.high), middle, "axis"),
+        _line(x(0), 2, x(0), _STRIP_HEIGHT - 2, "zero"),
+    ]
     if row["low"] is not None:
         parts.append(_line(x(row["low"]), middle, x(row["high"]), middle, "bar"))
     parts.append(f'<circle cx="{x(row["mean"]):.1f}" cy="{middle:g}" r="5"/>')
     return _svg(_STRIP_WIDTH, _STRIP_HEIGHT, f"{signed(row['mean'])}", parts, f"strip {_hue(kind)}")
 
 
-def _figure(drawn: Sequence[TraceResult], judge: str | None) -> str:
+def _figure(drawn: Sequence[TraceResult], judge: str | None, scale: Scale) -> str:
     """A dot a trace over the judge's score, or over the kinds where no trace has one."""
     if judge is not None:
         value = JUDGES[judge]
@@ -106,41 +170,55 @@ def _figure(drawn: Sequence[TraceResult], judge: str | None) -> str:
         placed = [((names.index(each.kind) + _spread(i)) / len(names), each) for i, each in enumerate(drawn)]
         ticks = [((i + 0.5) / len(names), name or "unknown") for i, name in enumerate(names)]
     step = max(1, ceil(len(placed) / MOST_DOTS))
-    parts = _axes(ticks, "" if judge is None else JUDGE_NAMES[judge])
-    parts += [_dot(at, each) for at, each in placed[::step]]
+    parts = _axes(ticks, "" if judge is None else JUDGE_NAMES[judge], scale)
+    parts += [_dot(at, each, scale) for at, each in placed[::step]]
     left_out = "" if step == 1 else f" Only every {step}th of {len(placed):,} traces is drawn."
     caption = (
-        "A dot a trace, with its 95% interval. Traces of one problem share a baseline, and its error. "
-        f"Blue: positives; green: reference traces; orange: the others.{left_out}"
+        f"A dot a trace{', with its 95% interval' if scale is UPLIFT else ''}. Traces of one problem share a baseline, "
+        f"and its error. Blue: positives; green: reference traces; orange: the others.{left_out}"
     )
-    picture = _svg(_WIDTH, _HEIGHT, "uplift of every trace", parts, "")
+    picture = _svg(_WIDTH, _HEIGHT, f"{scale.name} of every trace", parts, "")
     return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
 
 
-def _axes(ticks: Sequence[tuple[float, str]], name: str) -> list[str]:
+def _axes(ticks: Sequence[tuple[float, str]], name: str, scale: Scale) -> list[str]:
     parts = []
-    for value in (-1.0, -0.5, 0.0, 0.5, 1.0):
-        parts.append(_line(_x(0), _y(value), _x(1), _y(value), "axis" if value else "zero"))
-        parts.append(_text(_x(0) - 10, _y(value) + 4, f"{value:+g}" if value else "0", "end"))
+    for value in scale.ticks:
+        y = _y(scale.share(value))
+        parts.append(_line(_x(0), y, _x(1), y, "axis" if value else "zero"))
+        parts.append(_text(_x(0) - 10, y + 4, f"{value:+g}" if value else "0", "end"))
     parts += [_text(_x(at), _HEIGHT - _BOTTOM + 22, label, "middle") for at, label in ticks]
     parts.append(_text(_x(0.5), _HEIGHT - 10, name, "middle"))
-    parts.append(_text(16, _y(0), "uplift", "middle", f' transform="rotate(-90 16 {_y(0):g})"'))
+    parts.append(_text(16, _y(0.5), scale.name, "middle", f' transform="rotate(-90 16 {_y(0.5):g})"'))
     return parts
 
 
-def _dot(at: float, result: TraceResult) -> str:
-    value = result.value or 0.0
-    ends = "" if result.low is None else f" ({signed(result.low)} to {signed(result.high)})"
-    title = (
-        f"{result.problem_id}, trace {result.trace}, {result.kind or 'unknown'}: {signed(value)}{ends}; "
-        f"{result.successes:g} of {result.runs} with it, "
-        f"{result.baseline_successes:g} of {result.baseline_runs} without"
-    )
-    bar = "" if result.low is None else _line(_x(at), _y(result.low), _x(at), _y(result.high or 0.0), "bar")
+def _dot(at: float, result: TraceResult, scale: Scale) -> str:
+    value, ends = scale.value(result) or 0.0, scale.ends(result)
+    y = _y(scale.share(value))
+    bar = "" if ends is None else _line(_x(at), _y(scale.share(ends[0])), _x(at), _y(scale.share(ends[1])), "bar")
     return (
-        f'<g class="{_hue(result.kind)}"><title>{escape(title)}</title>{bar}'
-        f'<circle cx="{_x(at):.1f}" cy="{_y(value):.1f}" r="4"/></g>'
+        f'<g class="{_hue(result.kind)}"><title>{escape(_told(result, scale))}</title>{bar}'
+        f'<circle cx="{_x(at):.1f}" cy="{y:.1f}" r="4"/></g>'
     )
+
+
+def _told(result: TraceResult, scale: Scale) -> str:
+    """A trace in words."""
+    name = f"{result.problem_id}, trace {result.trace}, {result.kind or 'unknown'}: "
+    found = result.likelihood
+    nats = (
+        "" if found is None else f"{signed(found.value_nats)} nats, {signed(found.masked_nats)} with the answer masked"
+    )
+    if scale is not UPLIFT:
+        return name + nats
+    ends = scale.ends(result)
+    between = "" if ends is None else f" ({signed(ends[0])} to {signed(ends[1])})"
+    told = "predicted without runs"
+    if result.runs:
+        without = f"{result.baseline_successes:g} of {result.baseline_runs} without"
+        told = f"{result.successes:g} of {result.runs} with it, {without}"
+    return "; ".join(filter(None, [f"{name}{signed(result.value)}{between}", told, nats]))
 
 
 def _hue(kind: str) -> str:
@@ -156,8 +234,8 @@ def _x(value: float) -> float:
     return _LEFT + value * (_WIDTH - _LEFT - _RIGHT)
 
 
-def _y(value: float) -> float:
-    return _TOP + (1 - value) / 2 * (_HEIGHT - _TOP - _BOTTOM)
+def _y(share: float) -> float:
+    return _TOP + (1 - share) * (_HEIGHT - _TOP - _BOTTOM)
 
 
 def _svg(width: int, height: int, title: str, parts: Sequence[str], css_class: str) -> str:

@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 from rm.uplift.executors.base import Prompt
 from rm.uplift.problems import Problem, Task
+from rm.uplift.verifiers.answers import reference_answer
 
 PROMPT_VERSION = "tracelift-executor-1"
 """Part of the key under which baselines are cached: any change of a text below is a new version."""
@@ -80,6 +81,11 @@ def executor_prompt(problem: Problem, reasoning: str | None = None) -> Prompt:
     block = "" if reasoning is None else f"{_REASONING_HEAD}{reasoning.strip()}{_REASONING_END}"
     task = " ".join(part for part in (template.task, _how_it_runs(problem)) if part)
     return Prompt(template.system, f"{_PROBLEM_HEAD}{problem.problem.strip()}{block}\n\n{task}\n\n{template.cue}")
+
+
+def known_answer(problem: Problem) -> str:
+    """What a completion should come to: the reference answer, or the reference program; empty where there is none."""
+    return (reference_answer(problem.answer) if problem.task == "math" else problem.reference_solution).strip()
 
 
 def written_answer(task: Task, answer: str) -> str:

@@ -230,6 +230,32 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
     return [task.result() for task in tasks]
 
 
+async def every_trace(
+    problems: Sequence[Problem],
+    start: Callable[[Problem], Callable[[int | None], Coroutine[Any, Any, _T]]],
+    at_once: int,
+) -> list[_T]:
+    """All traces, started in the order of the input, and a None for a problem that has none; results in that order.
+
+    Args:
+        problems: with their traces.
+        start: begins a problem, and gives what measures a trace of it.
+        at_once: how many may be under way.
+    """
+    gate = asyncio.Semaphore(at_once)
+    tasks: list[asyncio.Task[_T]] = []
+    async with asyncio.TaskGroup() as group:
+        for problem in problems:
+            one = start(problem)
+            places: Sequence[int | None] = range(len(problem.traces)) or [None]
+            for trace in places:
+                await gate.acquire()
+                task = group.create_task(one(trace))
+                task.add_done_callback(lambda _: gate.release())
+                tasks.append(task)
+    return [task.result() for task in tasks]
+
+
 def first_error(group: BaseExceptionGroup) -> BaseException:
     """The error to tell of a group, however deep: the first that is meant for the user, else the first."""
     leaves = list(_leaves(group))

@@ -10,7 +10,7 @@ from typing import Any
 
 from rm.uplift.cache import BaselineKey, problem_hash, sampling_text
 from rm.uplift.executors.base import Executor, Prompt, Sampling
-from rm.uplift.plans import Plan
+from rm.uplift.plans import AnyPlan
 from rm.uplift.problems import Problem, Task
 from rm.uplift.prompts import PROMPT_VERSION, executor_prompt
 from rm.uplift.runs import Arm, first_seed
@@ -36,8 +36,8 @@ class Setup:
 
     Args:
         executor: open; whoever made it closes it.
-        verifiers: open too; one for each task of the problems.
-        plan: how many runs a trace gets, and how they become an estimate.
+        verifiers: open too; one for each task of the problems, none where nothing is sampled.
+        plan: how many runs a trace gets, and how they become an estimate; or likelihoods.
         prompts: what the executor is asked.
         sampling: how completions are drawn; at temperature 0 an arm has one run, since all would be the same.
         partial: whether a success is the share of tests passed rather than all or nothing.
@@ -46,7 +46,7 @@ class Setup:
 
     executor: Executor
     verifiers: Mapping[Task, Verifier]
-    plan: Plan
+    plan: AnyPlan
     prompts: Prompts = field(default_factory=Prompts)
     sampling: Sampling = field(default_factory=Sampling)
     partial: bool = False

@@ -18,21 +18,25 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rm.errors import TraceLiftError
 from rm.files import check_file, write_text_whole
 from rm.uplift.arms import ArmRuns, SharedRuns
 from rm.uplift.cache import BaselineCache
+from rm.uplift.calibrated import with_predictions
 from rm.uplift.estimate import Counts
 from rm.uplift.journal import Journal
-from rm.uplift.meter import FailureLimit, Meter, Totals
+from rm.uplift.likelihoods import Likelihoods
+from rm.uplift.meter import FailureLimit, Meter, Progress, Tally
+from rm.uplift.plans import Calibrated, Likelihood, Plan
 from rm.uplift.problems import Problem, Trace
 from rm.uplift.results import BASELINE_ONLY, Measurement, TraceResult, with_shrunken_values
-from rm.uplift.runs import Runner, Slot, first_error
+from rm.uplift.runs import Runner, Slot, every_trace, first_error
 from rm.uplift.setup import Setup
 
 KEPT = "What is done is kept; the same command goes on from there."
@@ -56,15 +60,6 @@ class TrialLimits:
     attempts: int = 10
     traces_at_once: int = 256
     failures: FailureLimit = field(default_factory=FailureLimit)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far it is: traces done of all, and what that took so far."""
-
-    done: int
-    of: int
-    totals: Totals
 
 
 async def measure(
@@ -93,19 +88,35 @@ async def measure(
         Results in the order of problems and traces.
 
     Raises:
-        ConfigError: `out` exists, or its work file is of another measurement or in use.
+        ConfigError: `out` exists, or its work file is of another measurement or in use; the executor gives no
+            likelihoods where the plan needs them, or the data is too little for a calibration.
         RunError: too much is lost, the cache is damaged, a file cannot be written; what is done is kept.
         ValueError: two problems have one id, or a task has no verifier.
     """
     if len({problem.problem_id for problem in problems}) < len(problems):
         raise ValueError("expected distinct problem ids")
-    if unknown := {problem.task for problem in problems} - setup.verifiers.keys():
+    plan = setup.plan
+    unknown = {problem.task for problem in problems} - setup.verifiers.keys()
+    if unknown and not isinstance(plan, Likelihood):
         raise ValueError(f"no verifier for the tasks {sorted(unknown)}")
+    chosen = plan.chosen(problems, setup.seed) if isinstance(plan, Calibrated) else []
     path = None if out is None else check_file(out, force)
+    meter = Meter(limits.failures)
+    tally = Tally(meter, on_progress)
     with nullcontext() if path is None else Journal(path, setup.identity(problems)) as journal:
-        trials = _Trials(setup, cache, limits, journal, on_progress)
+        if journal:
+            meter.resumed_runs = len(journal.logs) + sum(len(slots) for slots in journal.slots.values())
+        calibration = None
         try:
-            results = await trials.run(problems)
+            if isinstance(plan, Likelihood | Calibrated):
+                scoring = Likelihoods(setup, meter, tally, journal, limits.attempts, limits.traces_at_once)
+                results = await scoring.run(problems)
+                if isinstance(plan, Calibrated):
+                    trials = Trials(setup, plan.sampled, cache, limits, meter, tally, journal)
+                    sampled = await trials.run(chosen)
+                    results, calibration = with_predictions(results, sampled, plan.sampled.level, setup.seed)
+            else:
+                results = await Trials(setup, plan, cache, limits, meter, tally, journal).run(problems)
         except BaseExceptionGroup as group:
             error = first_error(group)
             if isinstance(error, TraceLiftError) and journal is not None and journal.holds_work:
@@ -115,22 +126,25 @@ async def measure(
         if path is not None and journal is not None:
             write_text_whole(path, "".join(json.dumps(each.as_row()) + "\n" for each in results), force)
             journal.remove()
-    return Measurement(tuple(results), trials.meter.totals())
+    return Measurement(tuple(results), meter.totals(), calibration)
 
 
-class _Trials:
-    """One call of `measure`: what all its traces share."""
+class Trials:
+    """The sampling part of a call of `measure`: what all its traces share."""
 
     def __init__(
         self,
         setup: Setup,
+        plan: Plan,
         cache: BaselineCache | None,
         limits: TrialLimits,
+        meter: Meter,
+        tally: Tally,
         journal: Journal | None,
-        on_progress: Callable[[Progress], None] | None,
     ) -> None:
-        self.meter = Meter(limits.failures)
+        self.meter = meter
         self._setup = setup
+        self._plan = plan
         self._cache = cache
         self._runner = Runner(
             setup.executor,
@@ -141,28 +155,18 @@ class _Trials:
             samples_per_call=limits.samples_per_call,
             attempts=limits.attempts,
         )
-        self._gate = asyncio.Semaphore(limits.traces_at_once)
+        self._traces_at_once = limits.traces_at_once
         self._journal = journal
-        if journal:
-            self.meter.resumed_runs = sum(len(slots) for slots in journal.slots.values())
-        self._on_progress = on_progress
-        self._done = 0
-        self._of = 0
+        self._tally = tally
 
     async def run(self, problems: Sequence[Problem]) -> list[TraceResult]:
-        """All traces, started in the order of the input."""
-        self._of = sum(max(1, len(problem.traces)) for problem in problems)
-        tasks: list[asyncio.Task[TraceResult]] = []
-        async with asyncio.TaskGroup() as group:
-            for problem in problems:
-                baseline = self._arm(problem, None)
-                places: Sequence[int | None] = range(len(problem.traces)) or [None]
-                for trace in places:
-                    await self._gate.acquire()
-                    task = group.create_task(self._one(problem, baseline, trace))
-                    task.add_done_callback(lambda _: self._gate.release())
-                    tasks.append(task)
-        return [task.result() for task in tasks]
+        """All traces."""
+        self._tally.expect(sum(max(1, len(problem.traces)) for problem in problems))
+        return await every_trace(problems, self._start, self._traces_at_once)
+
+    def _start(self, problem: Problem) -> Callable[[int | None], Coroutine[Any, Any, TraceResult]]:
+        baseline = self._arm(problem, None)
+        return lambda trace: self._one(problem, baseline, trace)
 
     async def _one(self, problem: Problem, baseline: ArmRuns, trace: int | None) -> TraceResult:
         place = (problem.problem_id, trace)
@@ -173,8 +177,7 @@ class _Trials:
             if self._journal and all(slot.run for slot in (*slots, *beside)):  # else a later call tries again
                 self._journal.add_result(place, result)
                 await asyncio.to_thread(self._journal.sync)
-        self._done += 1
-        self._tell()
+        self._tally.one_more()
         return result
 
     async def _runs(self, problem: Problem, baseline: ArmRuns, trace: int | None) -> tuple[list[Slot], list[Slot]]:
@@ -182,7 +185,7 @@ class _Trials:
         own = None if trace is None else self._arm(problem, trace)
         slots: list[Slot] = []
         beside: list[Slot] = []
-        while more := self._setup.plan.next(self._counts(slots), self._counts(beside)):
+        while more := self._plan.next(self._counts(slots), self._counts(beside)):
             n, m = len(slots) + more[0], len(beside) + more[1]
             if self._setup.sampling.temperature == 0:
                 n, m = min(n, 1), min(m, 1)
@@ -203,7 +206,7 @@ class _Trials:
         def keep(slots: Sequence[Slot]) -> None:
             if self._journal:
                 self._journal.add_slots(place, slots)
-            self._tell()
+            self._tally.tell()
 
         shared = None
         if self._cache is not None and trace is None:
@@ -226,7 +229,7 @@ class _Trials:
     ) -> TraceResult:
         own = Trace("", BASELINE_ONLY) if trace is None else problem.traces[trace]
         counts, baseline = self._counts(slots), self._counts(beside)
-        estimate = self._setup.plan.estimate(counts, baseline)
+        estimate = self._plan.estimate(counts, baseline)
         return TraceResult(
             problem_id=problem.problem_id,
             trace=trace,
@@ -250,10 +253,6 @@ class _Trials:
             rm_score=own.rm_score,
             total=own.total,
         )
-
-    def _tell(self) -> None:
-        if self._on_progress:
-            self._on_progress(Progress(self._done, self._of, self.meter.totals()))
 
 
 def _mean_score(slots: Sequence[Slot]) -> float | None:

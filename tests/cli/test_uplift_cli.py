@@ -126,3 +126,53 @@ def test_the_tiny_base_can_be_an_executor(out: Path) -> None:
     options = ["--executor.kind", "transformers", "--executor.path", TINY_BASE, "--plan.kind", "official"]
     assert run(GROUPS, *options, "--cache", "none", "--sampling.max_tokens", 8, "--limit", 1, "--out", out) == 0
     assert all(row["runs"] == 3 for row in rows(out))
+
+
+TINY = ["--executor.kind", "transformers", "--executor.path", TINY_BASE, "--cache", "none"]
+
+
+def test_the_tiny_base_gives_likelihoods(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(GROUPS, *TINY, "--plan.kind", "likelihood", "--limit", 2, "--out", out) == 0
+    found = rows(out)
+    nats = [row["likelihood"] for row in found]
+    assert all(isinstance(each, dict) and each["value_nats"] is not None and each["baseline_nats"] < 0 for each in nats)
+    assert {row["value"] for row in found} == {None}
+    assert "nats, answer masked" in capsys.readouterr().out
+    assert "nats" in out.with_suffix(".html").read_text()
+    assert json.loads(out.with_suffix(".summary.json").read_text())["likelihood"]["traces"] == len(found)
+
+
+def test_calibrated_says_which_traces_were_sampled(out: Path) -> None:
+    plan = ["--plan.kind", "calibrated", "--plan.runs", 2, "--plan.baseline_runs", 2, "--sampling.max_tokens", 4]
+    assert run(GROUPS, *TINY, *plan, "--limit", 12, "--out", out) == 0
+    sampled = {row["problem_id"] for row in rows(out) if row["method"] == "sampled"}
+    assert len(sampled) == 10
+    assert all(row["runs"] == (2 if row["problem_id"] in sampled else 0) for row in rows(out))
+    assert json.loads(out.with_suffix(".summary.json").read_text())["calibration"]["sampled_problems"] == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--executor.kind", "arithmetic", "--plan.kind", "likelihood"], "plan.kind = likelihood: executor.kind"),
+        (["--executor.kind", "arithmetic", "--plan.kind", "calibrated"], "plan.kind = calibrated: executor.kind"),
+        (
+            [
+                "--executor.kind=openai",
+                "--executor.model=m",
+                "--executor.endpoints=http://127.0.0.1:1/v1",
+                "--executor.api=chat",
+                "--plan.kind=likelihood",
+            ],
+            "executor.api = chat",
+        ),
+        ([*TINY, "--plan.kind", "calibrated", "--limit", 3], "the data has 3"),
+        ([*TINY, "--plan.kind", "calibrated", "--plan.calibration_share", 1.5], "plan.calibration_share"),
+    ],
+)
+def test_plans_that_cannot_be_carried_out_are_refused_before_anything_runs(
+    arguments: list[object], told: str, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(GROUPS, *arguments, "--out", out) == 2
+    assert told in capsys.readouterr().err
+    assert not out.exists()

@@ -102,6 +102,7 @@ SEVERAL = "".join(json.dumps({**OBJECT, "a": i}) + "\n" for i in range(3))
         (json.dumps([OBJECT], indent=1).encode("utf-16"), "UTF-16", "UTF-8"),
         (json.dumps(OBJECT, indent=2).encode(), "spread over several lines", "jq -c"),
         (b"\xef\xbb\xbf\n" + json.dumps(OBJECT, indent=2).encode() * 2, "spread over several lines", "jq -c"),
+        (b'{"data": [{"a": 1}, {"a": 2}], "version": 1}', "the rows under 'data'", """jq -c '.["data"][]' FILE"""),
         (b'{\n"tests": [\n{"a": 1}\n]\n}', "spread over several lines", "jq -c"),
         (b'{"problem": "x",\n "tests": [\n 1,\n2\n]}', "spread over several lines", "jq -c"),
         (b"problem,reasoning\n1,2\n3,4\n", "CSV", "JSON object"),

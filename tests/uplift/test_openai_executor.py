@@ -579,6 +579,26 @@ def test_a_server_that_refuses_logprobs_is_refused():
         run(likelihood("1 + 1 =", " 2"), Server(fault))
 
 
+def test_likelihoods_that_cannot_be_had_are_refused_at_the_start():
+    def start(executor: OpenAIExecutor) -> Any:
+        return executor.start(samples=False, likelihoods=True)
+
+    with pytest.raises(ConfigError, match="log probabilities"):
+        run(start, Server())
+    with pytest.raises(ConfigError, match="completions"):
+        run(start, Server(scores="echo"), api="chat")
+
+
+def test_a_server_that_draws_copies_still_gives_likelihoods():
+    """Fresh samples are not asked for where nothing is sampled."""
+
+    async def use(executor: OpenAIExecutor) -> Any:
+        await executor.start(samples=False, likelihoods=True)
+        return await executor.log_likelihood(Prompt("", "1 + 1 ="), " 2 .")
+
+    assert run(use, Server(scores="echo", ignores=("temperature",))) == pytest.approx(-9 / 4)
+
+
 def test_chat_has_no_likelihood():
     with pytest.raises(ConfigError, match="completions"):
         run(likelihood("1 + 1 =", " 2"), Server(scores="echo"), api="chat")

@@ -17,19 +17,32 @@ import pytest
 
 from rm.errors import ConfigError, RunError
 from rm.uplift.journal import Journal
-from rm.uplift.results import TraceResult
+from rm.uplift.results import LikelihoodResult, TraceResult
 from rm.uplift.runs import Run, Slot
 
 SCRIPT = Path(__file__).with_name("simulated.py")
 IDENTITY = {"data": "abc", "seed": 0}
 RESULT = TraceResult(
-    "p", 0, "positive", 0.5, 0.1, 0.9, "sampled", 4, 4, 4, 8, notes=("short",), failed_runs={"wrong": 1}
+    "p",
+    0,
+    "positive",
+    0.5,
+    0.1,
+    0.9,
+    "sampled",
+    4,
+    4,
+    4,
+    8,
+    notes=("short",),
+    failed_runs={"wrong": 1},
+    likelihood=LikelihoodResult(1.5, None, -2.0, 1, 0, 12),
 )
 SLOTS = [Slot(0, Run(0, 7, True, 1.0)), Slot(1, Run(1, 8, False, 0.5, "failed test"), ("lost: timeout",))]
 
 
-def start(out, cache, calls, seconds):
-    return subprocess.Popen([sys.executable, str(SCRIPT), str(out), str(cache), str(calls), str(seconds)])
+def start(out, cache, calls, seconds, plan="sampled"):
+    return subprocess.Popen([sys.executable, str(SCRIPT), str(out), str(cache), str(calls), str(seconds), plan])
 
 
 @pytest.mark.parametrize("cached", [True, False], ids=["cache", "no cache"])
@@ -61,8 +74,33 @@ def test_killed_and_repeated_it_gives_the_same_and_asks_for_nothing_finished_aga
     assert twice <= 4 * 2  # what the 4 slots, of 2 completions each, had under way
 
 
+@pytest.mark.parametrize(("plan", "kept"), [("likelihood", b'"log"'), ("calibrated", b'"result"')])
+def test_likelihoods_that_are_there_are_not_asked_for_again(tmp_path, plan, kept):
+    """Killed among the likelihoods, and among the runs that follow them."""
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "uplift.jsonl"
+    calls, calls_whole = tmp_path / "calls", tmp_path / "calls_whole"
+    uninterrupted = start(whole, "none", calls_whole, 0, plan)
+    process = start(out, "none", calls, 0.05, plan)
+    journal = tmp_path / ".uplift.jsonl.partial"
+    give_up = time.monotonic() + 30
+    while time.monotonic() < give_up and (not journal.exists() or journal.read_bytes().count(kept) < 6):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    asked_before = calls.read_text().splitlines()
+
+    assert start(out, "none", calls, 0, plan).wait() == 0
+    assert uninterrupted.wait() == 0
+    assert out.read_bytes() == whole.read_bytes()
+    asked = Counter(calls.read_text().splitlines())
+    assert set(asked) == set(calls_whole.read_text().splitlines())
+    assert 0 < len(asked_before) < len(asked)
+    assert sum(asked.values()) - len(asked) <= 4 * 2  # what was under way
+
+
 def test_what_is_written_comes_back(tmp_path):
     with Journal(tmp_path / "out", IDENTITY) as journal:
+        journal.add_log(("p", 0), "masked", -0.1)
         journal.add_slots(("p", None), SLOTS)
         journal.add_slots(("p", 1), [Slot(0, None, ("lost: timeout",))])
         journal.add_result(("p", 0), RESULT)
@@ -70,6 +108,7 @@ def test_what_is_written_comes_back(tmp_path):
     with Journal(tmp_path / "out", IDENTITY) as journal:
         assert journal.slots == {("p", None): {0: SLOTS[0], 1: SLOTS[1]}}
         assert journal.results == {("p", 0): RESULT}
+        assert journal.logs == {(("p", 0), "masked"): -0.1}
         journal.remove()
     assert list(tmp_path.iterdir()) == []
 

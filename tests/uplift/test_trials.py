@@ -13,7 +13,7 @@ from rm.errors import ConfigError, RunError
 from rm.uplift.cache import BaselineCache
 from rm.uplift.estimate import Adaptive, Sampled
 from rm.uplift.executors.arithmetic import ArithmeticExecutor
-from rm.uplift.executors.base import Completion, Lost, Sampling
+from rm.uplift.executors.base import Completion, Executor, Lost, Sampling
 from rm.uplift.meter import FailureLimit
 from rm.uplift.problems import Problem, Trace
 from rm.uplift.setup import Setup
@@ -25,7 +25,7 @@ FEW = Sampled(4, 8)
 NEVER = FailureLimit(rate=1.0)
 
 
-class Scripted:
+class Scripted(Executor):
     """Gives the same answer every time: a completion, or a loss."""
 
     fingerprint = "scripted"

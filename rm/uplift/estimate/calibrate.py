@@ -55,6 +55,7 @@ class CalibrationReport:
 
     Args:
         r2: share of the variance explained, <= 1; the sampling noise of the truth bounds it too.
+        mean_absolute_error: of the held-out predictions, in [0, 2].
         rank_correlation: Spearman's, in [-1, 1]; NaN where predictions are constant.
         slope, intercept: of the truth on the prediction; 1 and 0 where calibrated. NaN where predictions are constant.
         half_width: of the interval, in [0, 2]: the quantile of the held-out absolute errors at the level, as in
@@ -63,6 +64,7 @@ class CalibrationReport:
     """
 
     r2: float
+    mean_absolute_error: float
     rank_correlation: float
     slope: float
     intercept: float
@@ -180,6 +182,7 @@ def _report(target: Array, predicted: Array, problems: int, level: float) -> Cal
     rank = min(count, int(np.ceil((count + 1) * level)))
     return CalibrationReport(
         r2=float(1 - (errors**2).mean() / variance) if variance > 0 else np.nan,
+        mean_absolute_error=float(errors.mean()),
         rank_correlation=np.nan if constant or variance == 0 else float(spearmanr(predicted, target).statistic),
         slope=float(slope),
         intercept=float(intercept),

@@ -18,18 +18,14 @@ class LikelihoodValue:
 
     Args:
         value: log p(answer | problem, trace) - log p(answer | problem), in nats; None where one was not measured.
-        per_token: the same for one token of the answer.
         masked: `value` of the trace with the answer masked (`mask_answer`): equal to `value` without a leak, None
             where there is one and the masked trace was not measured.
-        masked_per_token: the same for one token.
         baseline: log p(answer | problem), in nats.
         leak: occurrences of the answer in the trace.
     """
 
     value: float | None
-    per_token: float | None
     masked: float | None
-    masked_per_token: float | None
     baseline: float | None
     leak: Leak
 
@@ -41,7 +37,6 @@ def likelihood_value(
     with_trace: float | None,
     baseline: float | None,
     with_masked: float | None = None,
-    answer_tokens: int,
 ) -> LikelihoodValue:
     """Value of a trace from log-likelihoods of the answer, each in nats and <= 0, None where the call was lost.
 
@@ -50,24 +45,19 @@ def likelihood_value(
         with_trace: log p(answer | problem, trace).
         baseline: log p(answer | problem).
         with_masked: log p(answer | problem, mask_answer(trace, answer)); needed only where there is a leak.
-        answer_tokens: >= 1, tokens over which the logs were summed.
 
     Returns:
         Differences; one of infinite logs (an answer ruled out) is not measured.
 
     Raises:
-        ValueError: a log above 0 or NaN, or no answer tokens.
+        ValueError: a log above 0 or NaN.
     """
-    if answer_tokens < 1:
-        raise ValueError(f"an answer has at least one token, got {answer_tokens}")
     leak = find_leak(trace, answer)
     value = _difference(with_trace, baseline)
     masked = _difference(with_masked, baseline) if leak else value
     return LikelihoodValue(
         value=value,
-        per_token=_over(value, answer_tokens),
         masked=masked,
-        masked_per_token=_over(masked, answer_tokens),
         baseline=baseline,
         leak=leak,
     )
@@ -80,7 +70,3 @@ def _difference(log1: float | None, log0: float | None) -> float | None:
     if log1 is None or log0 is None or not isfinite(log1) or not isfinite(log0):
         return None
     return log1 - log0
-
-
-def _over(value: float | None, tokens: int) -> float | None:
-    return None if value is None else value / tokens

@@ -15,7 +15,7 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 
-from rm.uplift.executors.base import Completion, Lost, Prompt, Sampling, Usage
+from rm.uplift.executors.base import Completion, Executor, Lost, Prompt, Sampling, Usage
 from rm.uplift.executors.config import ArithmeticConfig
 from rm.uplift.prompts import read_prompt
 
@@ -30,7 +30,7 @@ _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2}
 _LONGEST = 300
 
 
-class ArithmeticExecutor:
+class ArithmeticExecutor(Executor):
     """See the module.
 
     Args:

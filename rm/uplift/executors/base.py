@@ -5,6 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from rm.errors import ConfigError
+
+NO_LIKELIHOODS = (
+    "{what} does not tell how probable a given answer is. Take executor.kind transformers or vllm, or openai with "
+    "executor.api completions; or a plan that samples: plan.kind adaptive."
+)
+"""Why the plans `likelihood` and `calibrated` are refused."""
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -89,7 +97,15 @@ class Usage:
 
 @runtime_checkable
 class Executor(Protocol):
-    """A frozen model. Implementations are safe for many concurrent calls in one event loop."""
+    """A frozen model. Implementations are safe for many concurrent calls in one event loop.
+
+    A class that names this one as its base has `notes` and `start` where it has nothing of its own to say or do.
+
+    Attributes:
+        notes: what a user should know of this executor, a sentence each; complete once it has started.
+    """
+
+    notes: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -99,6 +115,20 @@ class Executor(Protocol):
     @property
     def usage(self) -> Usage:
         """So far."""
+
+    async def start(self, *, samples: bool = True, likelihoods: bool = False) -> None:
+        """Make sure, before a measurement, that what it will ask for can be had.
+
+        Args:
+            samples: that fresh samples are drawn.
+            likelihoods: that log-likelihoods are given.
+
+        Raises:
+            ConfigError: it cannot be had.
+            RunError: nothing answers.
+        """
+        if likelihoods and not isinstance(self, LikelihoodExecutor):
+            raise ConfigError(NO_LIKELIHOODS.format(what="This executor"))
 
     async def sample(self, prompt: Prompt, n: int, sampling: Sampling, seed: int) -> list[Completion | Lost]:
         """Exactly n independent completions, each there or lost.

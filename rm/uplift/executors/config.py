@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from rm.errors import ConfigError
+from rm.uplift.executors.base import NO_LIKELIHOODS
 from rm.uplift.executors.fingerprint import fingerprint_of, name_weights
 
 if TYPE_CHECKING:
@@ -208,6 +209,15 @@ ExecutorConfig = Annotated[
     OpenAIConfig | ArithmeticConfig | TransformersConfig | VllmConfig, Field(discriminator="kind")
 ]
 """Any of them, told apart by `kind`."""
+
+
+def likelihoods_refused(config: OpenAIConfig | ArithmeticConfig | TransformersConfig | VllmConfig) -> str:
+    """Why this executor cannot tell how probable a given answer is; empty where it can, as far as is known unasked."""
+    if isinstance(config, ArithmeticConfig):
+        return NO_LIKELIHOODS.format(what="executor.kind = arithmetic: it runs no model and")
+    if isinstance(config, OpenAIConfig) and config.api == "chat":
+        return NO_LIKELIHOODS.format(what="executor.api = chat: the chat API")
+    return ""
 
 
 def make_executor(config: OpenAIConfig | ArithmeticConfig | TransformersConfig | VllmConfig) -> Executor:

@@ -19,7 +19,7 @@ from typing import Any
 
 from rm.errors import ConfigError, RunError, TraceLiftError
 from rm.uplift.executors import probe as probing
-from rm.uplift.executors.base import Completion, Lost, Prompt, Sampling, Usage
+from rm.uplift.executors.base import Completion, LikelihoodExecutor, Lost, Prompt, Sampling, Usage
 from rm.uplift.executors.client import Client, Failed
 from rm.uplift.executors.config import OpenAIConfig
 from rm.uplift.executors.endpoints import Endpoint
@@ -32,7 +32,7 @@ _LIKELIHOOD_WAYS: tuple[Mapping[str, Any], ...] = ({"echo": True, "logprobs": 1}
 _PROBE_RETRIES = 2
 
 
-class OpenAIExecutor:
+class OpenAIExecutor(LikelihoodExecutor):
     """See the module. Lives in one event loop; safe for any number of concurrent calls.
 
     Args:
@@ -52,7 +52,6 @@ class OpenAIExecutor:
         self._started = not config.probe
         self._start_error: TraceLiftError | None = None
         self._lock = asyncio.Lock()
-        self.notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"OpenAIExecutor(model={self._config.model!r}, endpoints={self._config.endpoints!r})"
@@ -65,13 +64,19 @@ class OpenAIExecutor:
     def usage(self) -> Usage:
         return self._client.usage
 
-    async def start(self) -> None:
-        """Probe every endpoint, once; the first draw at a temperature above 0 does it too.
+    async def start(self, *, samples: bool = True, likelihoods: bool = False) -> None:
+        """Probe every endpoint, once, and for likelihoods ask for one; the first call of each kind does it too.
 
         Raises:
-            ConfigError: a server refuses the key or the model, or draws no fresh samples.
+            ConfigError: a server refuses the key or the model, draws no fresh samples, or gives no likelihoods.
             RunError: no endpoint answers.
         """
+        if likelihoods:
+            await self._learn_likelihood_way()
+        if samples:
+            await self._probe()
+
+    async def _probe(self) -> None:
         async with self._lock:
             if self._start_error is not None:
                 raise self._start_error
@@ -93,7 +98,7 @@ class OpenAIExecutor:
             return []
         if sampling.temperature == 0:
             return (await self._singly(prompt, 1, sampling, seed)) * n
-        await self.start()
+        await self._probe()
         if n == 1 or not self._honours_n:
             return await self._singly(prompt, n, sampling, seed)
         reply = await self._ask(prompt, n, sampling, seed)
@@ -110,11 +115,7 @@ class OpenAIExecutor:
         Raises:
             ConfigError: the server gives no log probabilities of a prompt, or the API is not `completions`.
         """
-        if self._config.api != "completions":
-            raise ConfigError("Likelihoods need api: completions; the chat API does not score a given answer.")
-        async with self._lock:
-            if self._likelihood_way is None:
-                self._likelihood_way = await self._find_likelihood_way()
+        await self._learn_likelihood_way()
         scored = await self._client.post(self._path, self._scoring_body(prompt.text + answer), read_scored)
         if isinstance(scored, Lost):
             return scored
@@ -238,6 +239,13 @@ class OpenAIExecutor:
             "server sample (transformers serve: do_sample in the model's generation_config.json, or in "
             "extra_body.generation_config), or set probe: false if the model is simply that sure of itself."
         )
+
+    async def _learn_likelihood_way(self) -> None:
+        if self._config.api != "completions":
+            raise ConfigError("Likelihoods need api: completions; the chat API does not score a given answer.")
+        async with self._lock:
+            if self._likelihood_way is None:
+                self._likelihood_way = await self._find_likelihood_way()
 
     async def _find_likelihood_way(self) -> Mapping[str, Any]:
         """The first parameters for which log probabilities of a prompt come back. Raises: ConfigError for none."""

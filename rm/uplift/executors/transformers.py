@@ -20,7 +20,7 @@ from rm.precision import default_device, resolve_dtype
 from rm.prefix import prepare
 from rm.sources import TINY_EXECUTOR, find_source
 from rm.text.tokenizer import load_tokenizer
-from rm.uplift.executors.base import Completion, Lost, Prompt, Sampling, Usage
+from rm.uplift.executors.base import Completion, LikelihoodExecutor, Lost, Prompt, Sampling, Usage
 from rm.uplift.executors.chat import shown_text
 from rm.uplift.executors.config import TransformersConfig
 from rm.uplift.executors.generation import Generator, LikelihoodJob, SampleJob
@@ -29,7 +29,7 @@ GATHER_SECONDS = 0.005
 """How long the first call waits for others to join its batch."""
 
 
-class TransformersExecutor:
+class TransformersExecutor(LikelihoodExecutor):
     """See the module; the protocol is `rm.uplift.executors.base.LikelihoodExecutor`.
 
     Attributes:

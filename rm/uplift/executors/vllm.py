@@ -18,7 +18,7 @@ from typing import Any
 
 from rm.errors import MissingExtra, RunError
 from rm.prefix.forest import shared_length
-from rm.uplift.executors.base import Completion, Lost, Prompt, Sampling, Usage
+from rm.uplift.executors.base import Completion, LikelihoodExecutor, Lost, Prompt, Sampling, Usage
 from rm.uplift.executors.chat import shown_text
 from rm.uplift.executors.config import VllmConfig
 
@@ -37,7 +37,7 @@ class _Job:
     output: asyncio.Future[Any]
 
 
-class VllmExecutor:
+class VllmExecutor(LikelihoodExecutor):
     """See the module. Lives in one event loop.
 
     Args:

@@ -50,6 +50,7 @@ def test_the_report_tells_of_unseen_problems(fitted):
     assert fitted.report.r2 == pytest.approx(r2_score(noisy[inside], predicted[inside]), abs=0.08)
     ranks = scipy.stats.spearmanr(noisy[inside], predicted[inside]).statistic
     assert fitted.report.rank_correlation == pytest.approx(ranks, abs=0.08)
+    assert fitted.report.mean_absolute_error == pytest.approx(np.abs(noisy - predicted)[inside].mean(), abs=0.03)
     assert (fitted.report.slope, fitted.report.intercept) == pytest.approx((1, 0), abs=0.1)
     assert (fitted.report.traces, fitted.report.problems) == (N, N // A_PROBLEM)
     held = np.abs(noisy - predicted)[inside] <= fitted.report.half_width
@@ -82,9 +83,9 @@ def test_an_estimate_has_an_interval_and_no_runs(fitted):
 
 
 def test_features_come_from_a_likelihood_value():
-    value = LikelihoodValue(3.0, 1.5, 0.6, 0.3, -3.1, Leak(1, 1))
+    value = LikelihoodValue(3.0, 0.6, -3.1, Leak(1, 1))
     assert Features.of(value, 0) == Features(3.0, 0.6, -3.1, 1.0, 0.0)
-    assert Features.of(LikelihoodValue(3.0, 1.5, None, None, -3.1, Leak(1, 1)), 10) is None
+    assert Features.of(LikelihoodValue(3.0, None, -3.1, Leak(1, 1)), 10) is None
 
 
 def test_a_feature_that_never_varies_does_no_harm():
