@@ -138,6 +138,8 @@ class LossConfig:
             than 2: at 1 the ranking loss would drive it into saturation (see tests/benchmarks/RESULTS.md).
         options: parameters of the ranking loss, e.g. `{target_temperature: 0.1}`.
         label_smoothing: of the dimension loss.
+        shortcut: what the ranking loss is told a trace's surface already says, so that the model learns the rest:
+            `length`, or `surface` (its words, too); see `rm.train.shortcuts`.
         weights: of the parts.
     """
 
@@ -146,6 +148,7 @@ class LossConfig:
     temperature: PositiveFloat = 0.25
     options: dict[str, Any] = field(default_factory=dict)
     label_smoothing: Fraction = 0.0
+    shortcut: Literal["none", "length", "surface"] = "none"
     weights: LossWeights = field(default_factory=LossWeights)
 
 

@@ -26,6 +26,7 @@ class Batch:
         labels: (N, D) int64 levels; -1 where unlabelled.
         total: (N,) float32 rubric total in [0, 1]; 0 where `labelled` is False.
         labelled: (N,) bool, whether the candidate has a rubric total.
+        shortcut: (N,) float32 log-odds of being a positive by length or wording alone; 0 where not asked for.
     """
 
     slots: Tensor
@@ -34,6 +35,7 @@ class Batch:
     labels: Tensor
     total: Tensor
     labelled: Tensor
+    shortcut: Tensor
 
     @property
     def num_groups(self) -> int:
@@ -56,12 +58,14 @@ class Member:
         positive: whether the trace is a good one.
         labels: D levels, -1 where unlabelled.
         total: rubric total in [0, 1], or None.
+        shortcut: log-odds of being a positive by length or wording alone.
     """
 
     input_ids: tuple[int, ...]
     positive: bool
     labels: tuple[int, ...]
     total: float | None
+    shortcut: float = 0.0
 
 
 def pad(
@@ -98,4 +102,5 @@ def collate(groups: Sequence[Sequence[Member]], num_dimensions: int) -> Batch:
         labels=torch.tensor([m.labels for m in flat], dtype=torch.long).reshape(len(flat), num_dimensions),
         total=torch.tensor([m.total or 0.0 for m in flat], dtype=torch.float32),
         labelled=torch.tensor([m.total is not None for m in flat], dtype=torch.bool),
+        shortcut=torch.tensor([m.shortcut for m in flat], dtype=torch.float32),
     )

@@ -13,6 +13,7 @@ from rm.evaluate.score import rows_of
 from rm.groups import Group
 from rm.rubric import Rubric
 from rm.text import Encoded, Encoder, Member, OverflowReport
+from rm.train.shortcuts import Shortcut, shortcut_scores
 
 Cost = Callable[[Sequence[Sequence[int]]], int]
 
@@ -50,11 +51,14 @@ class TokenizedSet:
     unlabelled: int
 
 
-def tokenize_groups(groups: Sequence[Group], encoder: Encoder, rubric: Rubric, on_overflow: str) -> TokenizedSet:
+def tokenize_groups(
+    groups: Sequence[Group], encoder: Encoder, rubric: Rubric, on_overflow: str, shortcut: Shortcut = "none"
+) -> TokenizedSet:
     """Tokenize every candidate once.
 
     Args:
         on_overflow: `drop` leaves out candidates that cannot fit; `refuse` raises.
+        shortcut: what the members are to carry of their surface, see `rm.train.shortcuts`.
 
     Raises:
         DataError: with `refuse`, every candidate that cannot fit; or nothing is left to train on.
@@ -65,12 +69,12 @@ def tokenize_groups(groups: Sequence[Group], encoder: Encoder, rubric: Rubric, o
         raise DataError(_overlong(groups, encoded, encoder.max_length))
     kept: list[TokenizedGroup] = []
     start = unlabelled = 0
-    for group in groups:
+    for group, surface in zip(groups, shortcut_scores(groups, shortcut), strict=True):
         part = encoded[start : start + len(group.candidates)]
         start += len(group.candidates)
         members = [
-            Member(item.input_ids, candidate.positive, _levels(candidate.rubric, rubric), candidate.total)
-            for candidate, item in zip(group.candidates, part, strict=True)
+            Member(item.input_ids, candidate.positive, _levels(candidate.rubric, rubric), candidate.total, float(score))
+            for candidate, item, score in zip(group.candidates, part, surface, strict=True)
             if item.fits
         ]
         unlabelled += sum(min(member.labels) < 0 for member in members)

@@ -87,7 +87,7 @@ class Objective:
         labelled = batch.gather(batch.labelled) & batch.mask
         relevance = graded_relevance(batch.gather(batch.total), labelled, batch.positive, batch.mask)
         return get_loss(self.ranking)(
-            logit=batch.gather(output.logit) / self.temperature,
+            logit=batch.gather(output.logit) / self.temperature + batch.gather(batch.shortcut),
             score=batch.gather(output.score),
             relevance=relevance,
             positive=batch.positive,

@@ -27,7 +27,7 @@ from rm.evaluate.scored import ScoredGroup
 from rm.files import check_target, replace_directory, write_text_whole
 from rm.groups import Group, load_groups
 from rm.groups.similarity import overlap
-from rm.losses import get_dimension_loss, get_loss
+from rm.losses import LOSSES, get_dimension_loss, get_loss
 from rm.model import LoadedModel
 from rm.model.create import Recipe, create_model, position_limit
 from rm.precision import has_fast_bfloat16
@@ -144,7 +144,9 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         prefix_sharing=config.model.prefix_sharing,
         hot_prefix_bytes=0,
     )
-    tokenized = tokenize_groups(prepared.train, scorer.encoder, prepared.rubric, config.text.on_overflow)
+    tokenized = tokenize_groups(
+        prepared.train, scorer.encoder, prepared.rubric, config.text.on_overflow, config.loss.shortcut
+    )
     dev, dev_notes = _fitting(prepared.dev, scorer)
     notes = (
         *prepared.notes,
@@ -220,6 +222,9 @@ def _config_problems(config: TrainConfig) -> list[str]:
             look_up(name)
         except ConfigError as error:
             problems += error.problems
+    bounded = config.loss.ranking in LOSSES and LOSSES[config.loss.ranking].ranks_on != "logit"
+    if config.loss.shortcut != "none" and bounded:
+        problems.append(f"loss.shortcut: {config.loss.ranking} ranks on the bounded score; none can be added to it.")
     weights = config.loss.weights
     if not (weights.ranking or weights.dimensions or weights.total):
         problems.append("loss.weights: all are 0, so there is nothing to learn.")

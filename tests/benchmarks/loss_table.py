@@ -4,7 +4,8 @@
         --foreign prmbench_dev_groups.jsonl --out runs/loss-table --seeds 18 19 20
 
 Each recipe and seed is one call of `tracelift-rm train` and one of `evaluate` a file; options that this script does not
-know go to `train` (another base: --config configs/train-minilm.yaml --model.backbone PATH). The table is Markdown:
+know go to `train` (another base: --config configs/train-minilm.yaml --model.backbone PATH). `--recipes` takes the
+variants of the default recipe, too: what might make a model carry over to foreign traces. The table is Markdown:
 means over the seeds, the range of the seeds in brackets, and the first seed's 95% interval over groups. What has been
 run before (its metrics.json is there) is not run again.
 """
@@ -27,8 +28,22 @@ OFFICIAL = "official"
 LISTWISE = ("list_net", "list_mle", "plackett_luce", "lambda_rank")
 
 
+VARIANTS = {
+    "list_net, length as shortcut": ["--loss.shortcut", "length"],
+    "list_net, surface as shortcut": ["--loss.shortcut", "surface"],
+    "list_net, T = 1": ["--loss.temperature", "1.0"],
+    "list_net, two negatives": ["--data.negatives_per_group", "2"],
+    "list_net, ranking alone": ["--loss.weights.dimensions", "0", "--loss.weights.total", "0"],
+    "list_net, labels smoothed": ["--loss.label_smoothing", "0.1"],
+    "list_net, LoRA rank 8": ["--lora.rank", "8", "--train.learning_rate", "1e-3"],
+}
+"""The default recipe with one thing changed."""
+
+
 def recipe(name: str) -> list[str]:
     """The options that make a recipe; all else is equal."""
+    if name in VARIANTS:
+        return VARIANTS[name]
     if name == OFFICIAL:
         weights = ["--loss.weights.ranking", "0.7", "--loss.weights.dimensions", "1.0", "--loss.weights.total", "0.5"]
         return ["--loss.ranking", "pairwise_bounded", *weights, "--data.negatives_per_group", "4"]
@@ -44,7 +59,7 @@ def call(*command: str) -> None:
 
 def run(name: str, seed: int, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Train one recipe where it has not been, and evaluate it: metrics by file."""
-    out = Path(args.out) / f"{name}-{seed}"
+    out = Path(args.out) / f"{name}-{seed}".replace(", ", "-").replace(" ", "-")
     found = {}
     for use, file in (("dev", args.dev), ("foreign", args.foreign)):
         if not file:
@@ -79,7 +94,7 @@ def main() -> int:
     parser.add_argument("--foreign", help="groups of another origin, never trained on")
     parser.add_argument("--out", required=True)
     parser.add_argument("--config", default="configs/train-tiny.yaml")
-    parser.add_argument("--recipes", nargs="+", default=[OFFICIAL, *LISTWISE], choices=[OFFICIAL, *LOSSES])
+    parser.add_argument("--recipes", nargs="+", default=[OFFICIAL, *LISTWISE], choices=[OFFICIAL, *LOSSES, *VARIANTS])
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--groups", type=int, default=4, help="groups a step")
     parser.add_argument("--seeds", type=int, nargs="+", default=[18])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -45,6 +46,13 @@ def parts_of(batch: Batch, output: RewardOutput, **changes: object) -> LossParts
 def test_ranking_compares_logits_over_the_temperature() -> None:
     found = parts_of(batch_of([trace(True), trace(False)]), output_of([3.0, 1.0]), temperature=2.0)
     assert found.parts["ranking"].tolist() == pytest.approx([math.log(1 + math.exp(-1.0))])
+
+
+def test_the_ranking_is_told_what_the_surface_says() -> None:
+    surface = [2.0, -1.0]
+    group = [replace(trace(index == 0), shortcut=value) for index, value in enumerate(surface)]
+    found = parts_of(batch_of(group), output_of([3.0, 1.0]), temperature=2.0)
+    assert found.parts["ranking"].tolist() == pytest.approx([math.log(1 + math.exp(-(1.5 + 2.0) + (0.5 - 1.0)))])
 
 
 def test_the_official_ranking_compares_bounded_scores() -> None:
