@@ -53,6 +53,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         if name == "score":
             verb.add_argument("--input", metavar="F", required=True, help="JSON Lines; - reads stdin")
             verb.add_argument("--output", metavar="F", required=True, help="a result a row; - prints")
+            verb.add_argument("--explain", action="store_true", help="print every reward part by part")
             verb.add_argument("--force", action="store_true", help="replace the output")
         verb.set_defaults(run=run, takes_overrides=True)
     push = verbs.add_parser("push", help="upload a bundle to the hub")
@@ -210,8 +211,8 @@ def _check(args: argparse.Namespace) -> int:
 
 def _score(args: argparse.Namespace) -> int:
     to_stdout = args.output == "-"
-    if to_stdout and args.json:
-        raise ConfigError("--output - and --json both print to stdout. Give the output a file, or leave --json out.")
+    if to_stdout + args.json + args.explain > 1:
+        raise ConfigError("--output -, --json and --explain all print to stdout. Choose one of them.")
     from tqdm import tqdm
 
     from rm.files import check_file, write_text_whole
@@ -238,7 +239,11 @@ def _score(args: argparse.Namespace) -> int:
         sys.stdout.write(text)
     else:
         write_text_whole(args.output, text, args.force)
-    _tell(args, stats, to_stdout)
+    if args.explain:
+        from rm.reward.explain import explain
+
+        print("\n\n".join(explain(result, reward.recipe) for result in results))
+    _tell(args, stats, to_stdout or args.explain)
     return 0 if stats.unmeasured < len(rows) or not rows else 1
 
 
