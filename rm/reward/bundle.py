@@ -118,18 +118,19 @@ def compare_scores(
     return largest
 
 
-def load_bundle(path: str | Path, *, overrides: Mapping[str, Any] | None = None) -> Bundle:
+def load_bundle(path: str | Path, *, overrides: Mapping[str, Any] | None = None, revision: str | None = None) -> Bundle:
     """Check a bundle's files and read its configuration; no weights are loaded.
 
     Args:
         path: a directory, or a hub name.
         overrides: dotted keys of `RewardConfig`, for this machine: addresses, limits, a cache.
+        revision: of a hub repository: a commit, tag or branch.
 
     Raises:
         ConfigError: no bundle; files that are missing, altered or foreign; a schema version, a formula or an option
             that this version does not know.
     """
-    directory = whole_repository(str(path), "reward bundle")
+    directory = whole_repository(str(path), "reward bundle", revision)
     manifest = read_manifest(directory)
     texts = {key: _override(value) for key, value in (overrides or {}).items()}
     config = load_config(RewardConfig, directory / CONFIG, texts)

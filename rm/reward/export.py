@@ -23,7 +23,7 @@ from rm.reward.judge import RewardScorer
 from rm.reward.manifest import write_manifest
 from rm.reward.specs import BASELINES, copy_baselines, portable, uplift_facts
 from rm.rubric import Rubric
-from rm.sources import find_source
+from rm.sources import TINY, find_source
 from rm.text import TEMPLATE_VERSION, Row
 
 PROBES_KEPT = 32
@@ -102,7 +102,7 @@ def export_bundle(
                 model,
                 staging / MODEL,
                 make_probes,
-                merge=_merge(model, merge),
+                merge=_merge(model, merge, base),
                 dtype=dtype,
                 base=base,
             )
@@ -136,16 +136,16 @@ def _executes(needs: frozenset[Any]) -> bool:
     return bool(needs & {"uplift", "end_to_end"})
 
 
-def _merge(model: str | Path, merge: bool) -> bool | None:
+def _merge(model: str | Path, merge: bool, base: str | None) -> bool | None:
     """As `export_model` takes it: a model that is merged already keeps its form. An adapter must travel."""
     source = find_source(str(model_directory(model)), "--model")
     adapter = source.read_json(ADAPTER_CONFIG)
     if not adapter:
         return None
-    base = str(adapter.get("base_model_name_or_path") or "")
-    if not merge and Path(base).expanduser().is_dir():
+    named = base or str(adapter.get("base_model_name_or_path") or "")
+    if not merge and named != TINY and Path(named).expanduser().is_dir():
         raise ConfigError(
-            f"--adapter: the adapter's base {base} is a directory of this machine, which a bundle cannot name. "
+            f"--adapter: the adapter's base {named} is a directory of this machine, which a bundle cannot name. "
             "Leave --adapter out to merge, or put the base on the hub."
         )
     return merge

@@ -123,6 +123,7 @@ class TraceLiftReward:
         path: str | Path,
         *,
         overrides: Mapping[str, Any] | None = None,
+        revision: str | None = None,
         device: str | None = None,
         base: str | None = None,
     ) -> TraceLiftReward:
@@ -132,6 +133,7 @@ class TraceLiftReward:
             path: a bundle's directory, or a hub name.
             overrides: dotted keys of `rm.reward.config.RewardConfig` for this machine, such as
                 `{"uplift.executor.endpoints": ["http://10.0.0.2:8000/v1"]}`.
+            revision: of a hub repository.
             device: of the reward model; default: the first GPU, else the CPU.
             base: where an adapter's base lies, if not where the bundle says.
 
@@ -140,7 +142,7 @@ class TraceLiftReward:
         """
         from rm.reward.bundle import load_bundle
 
-        bundle = load_bundle(path, overrides=overrides)
+        bundle = load_bundle(path, overrides=overrides, revision=revision)
         judge = None
         if bundle.model is not None:
             judge = bundle.load_judge(device=device, base=base)

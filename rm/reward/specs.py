@@ -14,6 +14,7 @@ from typing import Any
 from rm.config import config_to_dict
 from rm.errors import ConfigError
 from rm.files import replace_file
+from rm.sources import TINY
 from rm.uplift.cache import BaselineCache
 from rm.uplift.config import UpliftConfig, default_cache
 from rm.uplift.executors.config import OpenAIConfig, TransformersConfig, VllmConfig
@@ -42,7 +43,7 @@ def portable(config: UpliftConfig, folder: Path | None) -> UpliftConfig:
             "executor.api_key_env names the environment variable of a key."
         )
     executor = config.executor
-    if isinstance(executor, TransformersConfig | VllmConfig) and Path(executor.path).expanduser().is_dir():
+    if isinstance(executor, TransformersConfig | VllmConfig) and _lies_here(executor.path):
         if folder is None:
             raise ConfigError(
                 f"uplift.executor.path: {executor.path} is a directory of this machine. Give the model's hub name and "
@@ -128,6 +129,10 @@ def _own_copy(bundled: Path, sha256: str) -> Path:
         with replace_file(target) as staging:
             shutil.copyfile(bundled, staging)
     return target
+
+
+def _lies_here(path: str) -> bool:
+    return path != TINY and Path(path).expanduser().is_dir()
 
 
 def _copy_model(source: Path, target: Path) -> None:
