@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import subprocess
+import sys
 import tempfile
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -44,16 +45,27 @@ PROBLEMS, COMPLETIONS, REPEATS = 16, 8, 3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latency", type=float, default=0.1, help="seconds that a request takes")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--model", help="a reward model's directory; default: random heads on the shipped base")
     args = parser.parse_args()
+    if args.serve:
+        _serve(args.latency)
     torch.set_num_threads(1)
-    server = _serve(args.latency)
-    address = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    command = [sys.executable, __file__, "--serve", "--latency", str(args.latency)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # a process of its own, as an engine is
+    try:
+        _measure(args.model, int(server.stdout.readline()) if server.stdout else 0)
+    finally:
+        server.kill()
+
+
+def _measure(given: str | None, port: int) -> None:
+    address = f"http://127.0.0.1:{port}/v1"
     executor = {"kind": "openai", "endpoints": [address], "model": "m", "probe": False, "concurrency": 256}
     tree = {"uplift": {"executor": executor, "plan": {"kind": "official"}, "cache": "none"}}
     config = build_config(RewardConfig, tree)
     with tempfile.TemporaryDirectory() as folder:
-        model = args.model or _random_model(Path(folder))
+        model = given or _random_model(Path(folder))
         rows = _rows()
         with TraceLiftReward(config, RewardScorer.from_pretrained(model, dtype="float32")) as reward:
             start = time.perf_counter()
@@ -67,7 +79,6 @@ def main() -> None:
         start = time.perf_counter()
         theirs = asyncio.run(_official(config, items, judge))
         official_seconds = time.perf_counter() - start
-    server.shutdown()
     differences = [abs(_rm(a) - b) for a, b in zip(ours, theirs, strict=True)]
     result = {
         "completions": len(rows),
@@ -127,7 +138,7 @@ def _random_model(folder: Path) -> Path:
     return folder / "model"
 
 
-def _serve(latency: float) -> ThreadingHTTPServer:
+def _serve(latency: float) -> None:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -152,8 +163,8 @@ def _serve(latency: float) -> ThreadingHTTPServer:
         request_queue_size = 512
 
     server = Server(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":
