@@ -1,4 +1,4 @@
-# make demo   the whole way on a small model: train, evaluate, export, score
+# make demo   the whole way on a small model: train, evaluate, export, score, reward
 # make test   the test suite; make test-all adds the long ones (soak, kills)
 # Each makes .venv and installs with the tested versions (configs/constraints.txt) first.
 

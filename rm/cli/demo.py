@@ -1,4 +1,4 @@
-"""`tracelift-rm demo`: the whole way on the shipped base and groups: train, evaluate, export, load, score."""
+"""`tracelift-rm demo`: the whole way on the shipped base and groups: train, evaluate, export, score, reward."""
 
 from __future__ import annotations
 
@@ -46,10 +46,11 @@ def _whole_way(out: Path, steps: int) -> int:
 
     started = time.monotonic()
     run, evaluation, export = str(out / "run"), str(out / "evaluation"), str(out / "export")
-    rows, scores = out / "rows.jsonl", out / "scores.jsonl"
+    reward = str(out / "reward")
+    rows, scores, rewards = out / "rows.jsonl", out / "scores.jsonl", out / "rewards.jsonl"
     commands = [
         (
-            "1/4 Train a LoRA reward model on sample groups.",
+            "1/6 Train a LoRA reward model on sample groups.",
             [
                 *(
                     "train",
@@ -66,16 +67,29 @@ def _whole_way(out: Path, steps: int) -> int:
             ],
         ),
         (
-            "2/4 Evaluate it on held-out groups, beside chance, the longest and a bag of words.",
+            "2/6 Evaluate it on held-out groups, beside chance, the longest and a bag of words.",
             ["evaluate", run, str(SAMPLE_DEV), "--surface-train", str(SAMPLE_TRAIN), "--out", evaluation, "--force"],
         ),
         (
-            "3/4 Export it, load it again, compare.",
+            "3/6 Export it, load it again, compare.",
             ["export", run, export, "--merge", "--dtype", "float32", "--force"],
         ),
         (
-            "4/4 Score two traces with the export.",
+            "4/6 Score two traces with the export.",
             ["score", export, "--input", str(rows), "--output", str(scores), "--force"],
+        ),
+        (
+            "5/6 Make one reward of it: formula, reward model and executor in one directory that others can load.",
+            [
+                *("reward", "export", reward, "--model", run, "--metrics", f"{evaluation}/metrics.json"),
+                *("--dtype", "float32", "--force"),
+                *("--formula", "tracelift-math-v1", "--tasks", "math", "--uplift.executor.kind", "arithmetic"),
+                *("--uplift.plan.kind", "sampled", "--uplift.plan.runs", "8", "--uplift.cache", "none"),
+            ],
+        ),
+        (
+            "6/6 Reward the two traces, as a planner's trainer would, and say why.",
+            ["reward", "score", reward, "--input", str(rows), "--output", str(rewards), "--force", "--explain"],
         ),
     ]
     for title, command in commands:
@@ -85,9 +99,10 @@ def _whole_way(out: Path, steps: int) -> int:
         code = main(command)
         if code:
             return code
-    for line in scores.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        print(f"score {row['score']:.3f}  {row['reasoning'].splitlines()[-1]}")
+        if command[0] == "score":
+            for line in scores.read_text(encoding="utf-8").splitlines():
+                row = json.loads(line)
+                print(f"score {row['score']:.3f}  {row['reasoning'].splitlines()[-1]}")
     print(_next(out, time.monotonic() - started))
     return 0
 
@@ -97,8 +112,10 @@ def _example(dev: Path) -> list[dict[str, str]]:
     with dev.open(encoding="utf-8") as file:
         group = json.loads(file.readline())
     pair = (group["positive_pool"][0], group["negative_bank"][0])
+    problem = {key: group[key] for key in ("problem_id", "problem", "reference_solution", "task_type")}
     return [
-        {"problem": group["problem"], "reasoning": each["reasoning"], "task_type": group["task_type"]} for each in pair
+        {**problem, "reasoning": each["reasoning"], "completion": f"<reasoning>\n{each['reasoning']}\n</reasoning>"}
+        for each in pair
     ]
 
 
@@ -119,4 +136,5 @@ With a real model and groups of your own:
   tracelift-rm train --config configs/train-math-7b.yaml --output runs/math \\
       --data.train data/train.jsonl --data.dev data/dev.jsonl
   tracelift-rm evaluate runs/math data/dev.jsonl --surface-train data/train.jsonl --out runs/math-evaluation
-  tracelift-rm export runs/math exports/math --merge"""
+  tracelift-rm export runs/math exports/math --merge
+  tracelift-rm reward export exports/reward --model runs/math --config configs/reward-math.yaml"""

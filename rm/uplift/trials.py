@@ -18,7 +18,7 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,7 +130,7 @@ async def measure(
 
 
 class Trials:
-    """The sampling part of a call of `measure`: what all its traces share."""
+    """The sampling part of a call of `measure`: what all its traces share; `rm.uplift.live` has one, too."""
 
     def __init__(
         self,
@@ -143,7 +143,8 @@ class Trials:
         journal: Journal | None,
     ) -> None:
         self.meter = meter
-        self._setup = setup
+        self.setup = setup
+        self.verifications = limits.verifications or 2 * (os.cpu_count() or 1)
         self._plan = plan
         self._cache = cache
         self._runner = Runner(
@@ -151,7 +152,7 @@ class Trials:
             setup.verifiers,
             setup.sampling,
             self.meter,
-            verifications=limits.verifications or 2 * (os.cpu_count() or 1),
+            verifications=self.verifications,
             samples_per_call=limits.samples_per_call,
             attempts=limits.attempts,
         )
@@ -165,29 +166,29 @@ class Trials:
         return await every_trace(problems, self._start, self._traces_at_once)
 
     def _start(self, problem: Problem) -> Callable[[int | None], Coroutine[Any, Any, TraceResult]]:
-        baseline = self._arm(problem, None)
+        baseline = self.arm(problem, None)
         return lambda trace: self._one(problem, baseline, trace)
 
     async def _one(self, problem: Problem, baseline: ArmRuns, trace: int | None) -> TraceResult:
         place = (problem.problem_id, trace)
         result = self._journal.results.get(place) if self._journal else None
         if result is None:
-            slots, beside = await self._runs(problem, baseline, trace)
-            result = self._result(problem, trace, slots, beside)
+            slots, beside = await self.runs(problem, baseline, trace)
+            result = self.result(problem, trace, slots, beside)
             if self._journal and all(slot.run for slot in (*slots, *beside)):  # else a later call tries again
                 self._journal.add_result(place, result)
                 await asyncio.to_thread(self._journal.sync)
         self._tally.one_more()
         return result
 
-    async def _runs(self, problem: Problem, baseline: ArmRuns, trace: int | None) -> tuple[list[Slot], list[Slot]]:
+    async def runs(self, problem: Problem, baseline: ArmRuns, trace: int | None) -> tuple[list[Slot], list[Slot]]:
         """Slots of both arms, as many as the plan asks for; it is not asked again where nothing more came."""
-        own = None if trace is None else self._arm(problem, trace)
+        own = None if trace is None else self.arm(problem, trace)
         slots: list[Slot] = []
         beside: list[Slot] = []
         while more := self._plan.next(self._counts(slots), self._counts(beside)):
             n, m = len(slots) + more[0], len(beside) + more[1]
-            if self._setup.sampling.temperature == 0:
+            if self.setup.sampling.temperature == 0:
                 n, m = min(n, 1), min(m, 1)
             judged = self._counts(slots).runs + self._counts(beside).runs
             if own is None:
@@ -200,7 +201,8 @@ class Trials:
                 break
         return slots, beside
 
-    def _arm(self, problem: Problem, trace: int | None) -> ArmRuns:
+    def arm(self, problem: Problem, trace: int | None, kept: Mapping[int, Slot] | None = None) -> ArmRuns:
+        """The runs of a trace, or of the baseline; `kept` are runs that it begins with, besides the journal's."""
         place = (problem.problem_id, trace)
 
         def keep(slots: Sequence[Slot]) -> None:
@@ -210,23 +212,22 @@ class Trials:
 
         shared = None
         if self._cache is not None and trace is None:
-            shared = SharedRuns(self._cache, self._setup.key(problem))
+            shared = SharedRuns(self._cache, self.setup.key(problem))
         return ArmRuns(
-            self._setup.arm(problem, trace),
+            self.setup.arm(problem, trace),
             self._runner,
             self.meter,
             shared=shared,
-            kept=self._journal.slots.get(place, {}) if self._journal else {},
+            kept=kept or (self._journal.slots.get(place, {}) if self._journal else {}),
             keep=keep,
         )
 
     def _counts(self, slots: Sequence[Slot]) -> Counts:
         runs = [slot.run for slot in slots if slot.run is not None]
-        return Counts.of(run.score if self._setup.partial else float(run.passed) for run in runs)
+        return Counts.of(run.score if self.setup.partial else float(run.passed) for run in runs)
 
-    def _result(
-        self, problem: Problem, trace: int | None, slots: Sequence[Slot], beside: Sequence[Slot]
-    ) -> TraceResult:
+    def result(self, problem: Problem, trace: int | None, slots: Sequence[Slot], beside: Sequence[Slot]) -> TraceResult:
+        """What the slots of both arms say of a trace."""
         own = Trace("", BASELINE_ONLY) if trace is None else problem.traces[trace]
         counts, baseline = self._counts(slots), self._counts(beside)
         estimate = self._plan.estimate(counts, baseline)
@@ -244,7 +245,7 @@ class Trials:
             baseline_runs=baseline.runs,
             score_mean=_mean_score(slots),
             baseline_score_mean=_mean_score(beside),
-            notes=(*estimate.notes, *((GREEDY,) if self._setup.sampling.temperature == 0 else ())),
+            notes=(*estimate.notes, *((GREEDY,) if self.setup.sampling.temperature == 0 else ())),
             failed_runs=_failed(slots),
             baseline_failed_runs=_failed(beside),
             failures=_failures(slots),

@@ -15,7 +15,7 @@ from rm.errors import ConfigError, DataError
 from rm.lab import SAMPLE_DEV
 from rm.uplift.oracle import Oracle, OracleTest, io_tests, with_outputs
 from rm.uplift.problems import IOTest, Problem, Trace
-from rm.uplift.read import load_problems
+from rm.uplift.read import load_problems, parse_problem
 from rm.uplift.verifiers.statement import assert_examples, io_examples
 
 MATH = {"problem_id": "m", "problem": "2 + 3?", "task_type": "math", "reference_solution": "5"}
@@ -268,3 +268,11 @@ def test_running_an_oracle_gives_the_missing_outputs() -> None:
     broken = Oracle("p", "...", (OracleTest("bad"), OracleTest("a")), "o.jsonl", 7)
     with pytest.raises(DataError, match=r"o\.jsonl:7: tests\[0\]\.input = exited, exit code 1"):
         asyncio.run(with_outputs(broken, Echo()))
+
+
+def test_a_row_that_stands_in_no_file():
+    row = {"problem": "1 + 1 = ?", "reference_solution": "2", "positive_pool": [], "traces": "none of ours"}
+    problem, mistakes = parse_problem(row, "items[3]")
+    assert (problem.task, problem.answer, problem.traces, mistakes) == ("math", "2", (), [])
+    nothing, mistakes = parse_problem({"problem": "1 + 1 = ?"}, "items[3]")
+    assert (nothing, mistakes[0].file, mistakes[0].field) == (None, "items[3]", "reference_solution")

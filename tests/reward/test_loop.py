@@ -1,0 +1,66 @@
+"""A loop in a thread of its own: called from threads, loops, and itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from rm.reward.loop import LoopThread
+
+
+@pytest.fixture
+def loop():
+    made = LoopThread("test")
+    yield made
+    made.stop()
+
+
+async def name() -> str:
+    await asyncio.sleep(0)
+    return threading.current_thread().name
+
+
+def test_work_runs_in_its_thread_whoever_asks(loop):
+    async def within():
+        return loop.wait(name()), await loop.join(name())
+
+    assert (loop.wait(name()), *asyncio.run(within())) == ("test",) * 3
+
+
+def test_it_does_not_wait_for_itself(loop):
+    async def within():
+        with pytest.raises(RuntimeError, match="wait for itself"):
+            loop.wait(name())
+        return await loop.join(name())
+
+    assert loop.wait(within()) == "test"
+
+
+def test_what_is_under_way_ends_with_it_and_it_starts_anew(loop):
+    ended = threading.Event()
+    begun = threading.Event()
+
+    async def endless():
+        begun.set()
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            ended.set()
+
+    future = loop.submit(endless())
+    assert begun.wait(10)
+    loop.stop()
+    loop.stop()
+    assert ended.is_set()
+    assert future.cancelled()
+    assert loop.wait(name()) == "test"
+
+
+def test_errors_reach_the_caller(loop):
+    async def broken():
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        loop.wait(broken())
