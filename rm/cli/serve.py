@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from typing import TYPE_CHECKING
 
 from rm.cli.scoring import add_model_options, non_negative, positive
 from rm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rm.reward.scorer import TraceLiftReward
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,6 +44,13 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--cache", metavar="N", type=non_negative, default=8192, help="results kept for identical texts (8192)"
     )
+    parser.add_argument(
+        "--substitute",
+        metavar="X",
+        type=_number,
+        help="for /get_reward alone: what a reward that could not be measured counts as; default: such a request "
+        "is answered 503",
+    )
     add_model_options(parser)
     parser.set_defaults(run=_serve)
 
@@ -63,16 +75,34 @@ def _serve(args: argparse.Namespace) -> int:
         raise ConfigError(f"--port {args.port}: ports end at 65535.")
     bound = listen(args.host, args.port)
     try:
-        from rm.cli.scoring import make_scorer
         from rm.serve.app import create_app
         from rm.serve.service import Service
 
-        app = create_app(Service(make_scorer(args, args.model), limits), key)
+        reward = _reward(args)
+        for note in reward.notes:
+            print(note, file=sys.stderr)
+        app = create_app(Service(reward, limits, args.substitute), key)
         run(app, bound, limits, lambda url: print(f"Serving {args.model} on {url} (docs: {url}/docs)", flush=True))
     finally:
         bound.close()
     print("All accepted requests are answered.", file=sys.stderr)
     return 0
+
+
+def _reward(args: argparse.Namespace) -> TraceLiftReward:
+    """What is served: a reward model alone is a reward, too."""
+    from rm.cli.scoring import load_model
+    from rm.reward.config import RewardConfig
+    from rm.reward.judge import RewardScorer
+    from rm.reward.scorer import TraceLiftReward
+
+    judge = RewardScorer(
+        load_model(args, args.model),
+        max_length=args.max_length,
+        tokens_per_batch=args.tokens_per_batch,
+        prefix_sharing=args.prefix_sharing,
+    )
+    return TraceLiftReward(RewardConfig("rm-only-v1"), judge)
 
 
 def _milliseconds(text: str) -> float:
@@ -82,4 +112,14 @@ def _milliseconds(text: str) -> float:
         value = -1.0
     if not 0 <= value <= 1000:
         raise argparse.ArgumentTypeError(f"expected milliseconds from 0 to 1000, found {text}")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a number, found {text}")
     return value
