@@ -7,6 +7,7 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
+from rm.cli.overrides import read_overrides
 from rm.cli.scoring import add_model_options, non_negative, positive
 from rm.errors import ConfigError
 
@@ -21,7 +22,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="scores and rewards over HTTP",
         description=__doc__,
         epilog="POST /score speaks the official contract, /get_reward OpenRLHF's, /reward gives the full reward of a "
-        "bundle; GET /health, /ready, /metrics (Prometheus), /docs. SIGTERM finishes what was accepted.",
+        "bundle; GET /health, /ready, /metrics (Prometheus), /docs. Any key of a bundle's configuration is an option, for this "
+        "machine: --uplift.executor.endpoints http://10.0.0.2:8000/v1. SIGTERM finishes what was accepted.",
     )
     parser.add_argument("model", metavar="BUNDLE_OR_MODEL", help="a bundle, or a reward model's directory")
     parser.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="address to listen on (127.0.0.1)")
@@ -52,7 +54,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "is answered 503",
     )
     add_model_options(parser)
-    parser.set_defaults(run=_serve)
+    parser.set_defaults(run=_serve, takes_overrides=True)
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -90,19 +92,40 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _reward(args: argparse.Namespace) -> TraceLiftReward:
-    """What is served: a reward model alone is a reward, too."""
+    """What is served: a bundle, or a reward model alone, which is a reward by itself.
+
+    Raises:
+        ConfigError: as their loading does, and for options that belong to the other one.
+    """
     from rm.cli.scoring import load_model
     from rm.reward.config import RewardConfig
     from rm.reward.judge import RewardScorer
     from rm.reward.scorer import TraceLiftReward
 
-    judge = RewardScorer(
-        load_model(args, args.model),
-        max_length=args.max_length,
-        tokens_per_batch=args.tokens_per_batch,
-        prefix_sharing=args.prefix_sharing,
-    )
-    return TraceLiftReward(RewardConfig("rm-only-v1"), judge)
+    overrides = read_overrides(RewardConfig, args.rest)
+    if not _is_bundle(args.model):
+        if overrides:
+            raise ConfigError(f"{args.model} is a reward model; --{next(iter(overrides))} is an option of bundles.")
+        judge = RewardScorer(
+            load_model(args, args.model),
+            max_length=args.max_length,
+            tokens_per_batch=args.tokens_per_batch,
+            prefix_sharing=args.prefix_sharing,
+        )
+        return TraceLiftReward(RewardConfig("rm-only-v1"), judge)
+    usual = {"rubric": None, "dtype": "auto", "max_length": None, "prefix_sharing": "auto"}
+    wrong = [f"--{name.replace('_', '-')}" for name, value in usual.items() if getattr(args, name) != value]
+    if wrong:
+        raise ConfigError(f"{', '.join(wrong)}: {args.model} is a bundle, which says so itself. See --rm.dtype and so on.")
+    return TraceLiftReward.from_pretrained(args.model, overrides=overrides, device=args.device, base=args.base)
+
+
+def _is_bundle(path: str) -> bool:
+    """Whether a directory, or a repository of the hub, is a bundle, or what is left of one."""
+    from rm.sources import find_source
+
+    source = find_source(path, "serve")
+    return bool(source.read_json("reward.json") or source.read_json("bundle.json"))
 
 
 def _milliseconds(text: str) -> float:
