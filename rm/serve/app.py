@@ -9,7 +9,7 @@ JSON and repeat a client's text in its refusals.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,7 +24,6 @@ from rm.reward.parts import RewardResult
 from rm.serve.access import KeyCheck
 from rm.serve.batching import Busy, Closing
 from rm.serve.guard import Guard, while_connected
-from rm.serve.limits import Limits
 from rm.serve.messages import (
     Message,
     OpenRLHFRequest,
@@ -40,7 +39,6 @@ from rm.serve.metrics import CONTENT_TYPE
 from rm.serve.openrlhf import response_of, rows_of_request
 from rm.serve.refusals import Field, Refusal
 from rm.serve.service import Service
-from rm.text import Row
 
 try:
     from fastapi import FastAPI, Request, Response
@@ -118,10 +116,15 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         openapi_extra=_body_of(ScoreRequest),
     )
     async def score(request: Request) -> Response:
+        if service.rubric is None:
+            raise Refusal.of(404, "this reward has no reward model; see /reward")
         content = await request.body()
         asked = read_body(content, ScoreRequest, limits, ("items",))
         rows = [row_of(item.model_dump(), service.rubric) for item in asked.items]
-        _check_rows(rows, "items", limits)
+        blank = [index for index, row in enumerate(rows) if not row.problem.strip()]
+        if blank:
+            raise Refusal(422, [Field(f"items[{index}].problem", "expected text, found blanks") for index in blank])
+        _check_lengths([vars(row) for row in rows], "items", service)
         results = await _answer(request, service.score(rows, asked.max_length))
         shown = [result.model_dump(exclude=set() if result.unscorable else {"unscorable"}) for result in results]
         return _json(shown if content.lstrip()[:1] == b"[" else {"scores": shown})
@@ -162,29 +165,20 @@ async def _rewards(request: Request, service: Service, rows: list[dict[str, Any]
             for problem in error.problems
         ]
         raise Refusal(422, wrong) from None
-    limit = service.limits.text
-    wrong = [
-        Field(f"{name}[{index}].{key}", f"expected at most {limit} characters, found {len(value)}")
-        for index, row in enumerate(rows)
-        for key, value in row.items()
-        if isinstance(value, str) and len(value) > limit
-    ]
-    if wrong:
-        raise Refusal(422, wrong)
+    _check_lengths([{key: text for key, text in row.items() if isinstance(text, str)} for row in rows], name, service)
+    _check_lengths([vars(text) for text in service.rewarder.texts(items)], name, service)
     return await _answer(request, service.rewarder.score(rows, items))
 
 
-def _check_rows(rows: Sequence[Row], name: str, limits: Limits) -> None:
-    """Raises: Refusal with every row that has no problem, or too long a text."""
-    wrong: list[Field] = []
-    for index, row in enumerate(rows):
-        if not row.problem.strip():
-            wrong.append(Field(f"{name}[{index}].problem", "expected text, found blanks"))
-        wrong += [
-            Field(f"{name}[{index}].{key}", f"expected at most {limits.text} characters, found {len(text)}")
-            for key, text in vars(row).items()
-            if len(text) > limits.text
-        ]
+def _check_lengths(rows: Sequence[Mapping[str, str]], name: str, service: Service) -> None:
+    """Raises: Refusal with every text that is too long; `name` is where the rows stand in the request."""
+    limit = service.limits.text
+    wrong = [
+        Field(f"{name}[{index}].{key}", f"expected at most {limit} characters, found {len(text)}")
+        for index, row in enumerate(rows)
+        for key, text in row.items()
+        if len(text) > limit
+    ]
     if wrong:
         raise Refusal(422, wrong)
 

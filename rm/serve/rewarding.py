@@ -23,6 +23,7 @@ from rm.reward.scorer import TraceLiftReward
 from rm.serve.batching import Batcher, Busy
 from rm.serve.limits import Limits
 from rm.serve.metrics import Metrics
+from rm.text import Row
 
 CHECK_S = 10.0
 """The executor is tried at most this often, and given this long."""
@@ -116,6 +117,11 @@ class Rewarder:
         """Problem rows with completions, checked. Raises: DataError."""
         return check_items(items, self.executes)
 
+    def texts(self, items: Sequence[Item]) -> list[Row]:
+        """What the reward model reads of each; empty where there is none."""
+        rubric = self._given.judge.rubric if self._given.judge is not None else None
+        return [row_of(item.row, rubric) for item in items] if rubric is not None else []
+
     async def score(self, rows: Sequence[Mapping[str, Any]], items: Sequence[Item]) -> list[RewardResult]:
         """Rewards of completions, in their order. When cancelled, what nobody else waits for is given up.
 
@@ -184,9 +190,9 @@ class Rewarder:
 
     async def _read(self, items: Sequence[Item]) -> None:
         """Bring the texts to the reward model."""
-        if self._judges and self._batcher is not None and self._given.judge is not None:
-            rubric = self._given.judge.rubric
-            await self._batcher.score([row_of(item.row, rubric) for item in items if item.reasoning.text])
+        if self._judges and self._batcher is not None:
+            texts = self.texts(items)
+            await self._batcher.score([text for text, item in zip(texts, items, strict=True) if item.reasoning.text])
 
     def _check(self) -> asyncio.Task[str]:
         """The latest trial of the executor, or a new one."""

@@ -47,11 +47,9 @@ class Service:
         await self._open.aclose()
 
     @property
-    def rubric(self) -> Rubric:
-        """Of the reward model. Raises: RunError where the reward has none."""
-        if self._judge is None:
-            raise RunError("This reward has no reward model.")
-        return self._judge.rubric
+    def rubric(self) -> Rubric | None:
+        """Of the reward model; None where the reward has none."""
+        return self._judge.rubric if self._judge is not None else None
 
     async def unready(self) -> list[str]:
         """Why this server cannot do all of its work now; empty where it can."""
@@ -60,9 +58,9 @@ class Service:
 
     async def score(self, rows: Sequence[Row], max_length: int | None = None) -> list[ScoreResult]:
         """Results of rows, in order. Arguments and errors: as `Batcher.score`; RunError where there is no model."""
-        names = self.rubric.dimension_names
-        found = await self._batcher.score(rows, max_length) if self._batcher is not None else []
-        return [_result(each, names) for each in found]
+        if self._batcher is None or self.rubric is None:
+            raise RunError("this reward has no reward model")
+        return [_result(each, self.rubric.dimension_names) for each in await self._batcher.score(rows, max_length)]
 
 
 def _result(found: TextScore, names: Sequence[str]) -> ScoreResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,33 +96,41 @@ def loaded(reward_model: Path) -> LoadedModel:
     return load_reward_model(reward_model, dtype="float32", device="cpu")
 
 
+@contextmanager
+def starter(loaded: LoadedModel) -> Iterator[Callable[..., Running]]:
+    """See `start`."""
+    with ExitStack() as stack:
+
+        def run(
+            key: str = "",
+            judge: dict[str, Any] | None = None,
+            reward: TraceLiftReward | None = None,
+            substitute: float | None = None,
+            **limits: Any,
+        ) -> Running:
+            served = reward or TraceLiftReward(RewardConfig("rm-only-v1"), RewardScorer(loaded, **(judge or {})))
+            service = Service(served, Limits(**limits), substitute)
+            url = stack.enter_context(serving(service, KeyCheck(key)))
+            return Running(url, service, stack.enter_context(httpx.Client(base_url=url, timeout=60)))
+
+        yield run
+
+
 @pytest.fixture
 def start(loaded: LoadedModel) -> Iterator[Callable[..., Running]]:
     """Start a server of the model, or of another reward; further keywords are limits.
 
     `key`: an environment variable; `judge`: options of `RewardScorer`; `reward`: instead of the model alone.
     """
-    open_ones = []
+    with starter(loaded) as run:
+        yield run
 
-    def run(
-        key: str = "",
-        judge: dict[str, Any] | None = None,
-        reward: TraceLiftReward | None = None,
-        substitute: float | None = None,
-        **limits: Any,
-    ) -> Running:
-        served = reward or TraceLiftReward(RewardConfig("rm-only-v1"), RewardScorer(loaded, **(judge or {})))
-        service = Service(served, Limits(**limits), substitute)
-        manager = serving(service, KeyCheck(key))
-        url = manager.__enter__()
-        client = httpx.Client(base_url=url, timeout=60)
-        open_ones.append((manager, client))
-        return Running(url, service, client)
 
-    yield run
-    for manager, client in open_ones:
-        client.close()
-        manager.__exit__(None, None, None)
+@pytest.fixture(scope="module")
+def start_once(loaded: LoadedModel) -> Iterator[Callable[..., Running]]:
+    """`start` for a server that the tests of a module share."""
+    with starter(loaded) as run:
+        yield run
 
 
 @pytest.fixture(scope="session")

@@ -53,9 +53,9 @@ BAD_BODIES = {
 JSON = {"Content-Type": "application/json"}
 
 
-@pytest.fixture
-def server(start):
-    return start(text=5000, items=100, body_bytes=2**20)
+@pytest.fixture(scope="module")
+def server(start_once):
+    return start_once(text=5000, items=100, body_bytes=2**20)
 
 
 @pytest.mark.parametrize("name", BAD_BODIES)
