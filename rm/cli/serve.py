@@ -22,8 +22,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="scores and rewards over HTTP",
         description=__doc__,
         epilog="POST /score speaks the official contract, /get_reward OpenRLHF's, /reward gives the full reward of a "
-        "bundle; GET /health, /ready, /metrics (Prometheus), /docs. Any key of a bundle's configuration is an option, for this "
-        "machine: --uplift.executor.endpoints http://10.0.0.2:8000/v1. SIGTERM finishes what was accepted.",
+        "bundle; GET /health, /ready, /metrics (Prometheus), /docs. Any key of a bundle's configuration is an option, "
+        "for this machine: --uplift.executor.endpoints http://10.0.0.2:8000/v1. SIGTERM finishes what was accepted.",
     )
     parser.add_argument("model", metavar="BUNDLE_OR_MODEL", help="a bundle, or a reward model's directory")
     parser.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="address to listen on (127.0.0.1)")
@@ -116,7 +116,9 @@ def _reward(args: argparse.Namespace) -> TraceLiftReward:
     usual = {"rubric": None, "dtype": "auto", "max_length": None, "prefix_sharing": "auto"}
     wrong = [f"--{name.replace('_', '-')}" for name, value in usual.items() if getattr(args, name) != value]
     if wrong:
-        raise ConfigError(f"{', '.join(wrong)}: {args.model} is a bundle, which says so itself. See --rm.dtype and so on.")
+        raise ConfigError(
+            f"{', '.join(wrong)}: {args.model} is a bundle, which says so itself. See --rm.dtype and so on."
+        )
     return TraceLiftReward.from_pretrained(args.model, overrides=overrides, device=args.device, base=args.base)
 
 

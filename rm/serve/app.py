@@ -99,7 +99,9 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     async def health() -> dict[str, str]:
         return {"status": "ok", "version": __version__}
 
-    @app.get("/ready", summary="Whether it can score, and if not why not", responses={503: {"description": "not ready"}})
+    @app.get(
+        "/ready", summary="Whether it can score, and if not why not", responses={503: {"description": "not ready"}}
+    )
     async def ready() -> Response:
         reasons = await service.unready()
         return _json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
@@ -161,7 +163,9 @@ async def _rewards(request: Request, service: Service, rows: list[dict[str, Any]
         items = service.rewarder.check(rows)
     except DataError as error:
         wrong = [
-            Field(f"{problem.file.replace('items', name, 1)}.{problem.field}".rstrip("."), f"expected {problem.expected}")
+            Field(
+                f"{problem.file.replace('items', name, 1)}.{problem.field}".rstrip("."), f"expected {problem.expected}"
+            )
             for problem in error.problems
         ]
         raise Refusal(422, wrong) from None

@@ -260,7 +260,9 @@ class Batcher:
             LOG.error("A batching loop has ended", exc_info=task.exception())
             for job in list(self._in_flight.values()):
                 self._remove(job)
-                self._finish(job, TextScore(None, unscorable="the server has failed; see its log", failed=True), "failed")
+                self._finish(
+                    job, TextScore(None, unscorable="the server has failed; see its log", failed=True), "failed"
+                )
 
     async def _encode_forever(self) -> None:
         while True:
@@ -348,7 +350,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         try:
             return list(await loop.run_in_executor(thread, work, jobs))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the server goes on with the next batch
+        except Exception as error:  # whatever it is, the server goes on with the next batch
             if len(jobs) == 1:
                 if not isinstance(error, TraceLiftError):
                     LOG.error("A text could not be scored", exc_info=error)

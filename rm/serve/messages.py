@@ -20,7 +20,7 @@ M = TypeVar("M", bound="Message")
 
 EXAMPLE_PROBLEM = "What is 2 + 3 * 4?"
 _GOOD, _BAD = "3 * 4 = 12\n2 + 12 = 14", "2 + 3 = 5\n5 * 4 = 20"
-_LEVELS = {"problem_understanding": 3.8, "calculation_correctness": 3.6}
+_LEVELS: dict[str, Any] = {"problem_understanding": 3.8, "calculation_correctness": 3.6}
 
 
 class Message(BaseModel):
@@ -203,4 +203,3 @@ def _check_counts(value: Any, limits: Limits, lists: tuple[str, ...]) -> None:
         items = found.get(key)
         if isinstance(items, list) and len(items) > limits.items:
             raise Refusal.of(413, f"expected at most {limits.items} in one request, found {len(items)}", key)
-

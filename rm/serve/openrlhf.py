@@ -77,9 +77,7 @@ def response_of(results: Sequence[RewardResult], substitute: float | None) -> Op
         known = [float(value) for value in values if value is not None]
         if known and len(known) == len(values):
             logs[name] = known
-    return OpenRLHFResponse(
-        rewards=rewards, scores=[min(max(reward, 0.0), 1.0) for reward in rewards], extra_logs=logs
-    )
+    return OpenRLHFResponse(rewards=rewards, scores=[min(max(reward, 0.0), 1.0) for reward in rewards], extra_logs=logs)
 
 
 def _problem_row(label: Any) -> dict[str, Any] | None:

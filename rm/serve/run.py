@@ -1,4 +1,8 @@
-"""A server on an address: it listens, says so, and on SIGTERM or SIGINT finishes what it has taken."""
+"""A server on an address: it listens, says so, and on SIGTERM or SIGINT finishes what it has taken.
+
+Not here: TLS, and a limit on how slowly a client may send its headers, so that some hundred idle connections can use
+up `Limits.connections`. On a network that is not trusted, put a reverse proxy before it.
+"""
 
 from __future__ import annotations
 

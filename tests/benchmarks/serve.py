@@ -1,11 +1,12 @@
 """/score from many clients that send single items, against the same model called with one item at a time, padded.
 
-    python tests/benchmarks/serve.py MODEL [--groups FILE] [--clients 32] [--problems 60] [--seconds 30] [--soak 100000]
+    python tests/benchmarks/serve.py MODEL [--groups FILE] [--clients 32] [--problems 60] [--long N] [--soak 100000]
 
 Both ways score the same distinct items, the completions of a problem one after another, in one run on one machine:
-`alone` calls the model in this process, no HTTP in its way; the server is a process of its own, with its defaults, and the
-clients are threads of this one. With --soak it is sent that many further small requests, and its memory is read at
-each tenth. The tables are Markdown.
+`alone` calls the model in this process, no HTTP in its way; the server is a process of its own, with its defaults, and
+the clients are threads of this one. --long puts so many sentences before each problem, as long statements have them.
+With --soak the server is sent that many further small requests, and its memory is read at each tenth. The table is
+Markdown.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rm.evaluate.score import Scorer
+from rm.evaluate.score import Scorer, row_of
 from rm.groups import load_groups
 from rm.lab import SAMPLE_TRAIN
 from rm.model import load_reward_model
@@ -30,8 +31,11 @@ from rm.model import load_reward_model
 Row = dict[str, Any]
 
 
-def items_of(file: str, problems: int, each: int) -> list[Row]:
+def items_of(file: str, problems: int, each: int, sentences: int = 0) -> list[Row]:
     """`each` distinct completions a problem: those of its group, and what small changes make of them."""
+    preface = " ".join(
+        f"There are {n} boxes with {n + 2} pens each, and {n + 5} of them are red." for n in range(sentences)
+    )
     rows: list[Row] = []
     for group in load_groups(file)[:problems]:
         traces = itertools.cycle(group.candidates)
@@ -39,7 +43,9 @@ def items_of(file: str, problems: int, each: int) -> list[Row]:
             lines = next(traces).reasoning
             more = index // len(group.candidates)
             text = lines if not more else f"{lines}\nCheck {more}: the sum holds."
-            rows.append({"problem": group.problem, "reasoning": text, "task_type": group.task_type})
+            rows.append(
+                {"problem": f"{preface} {group.problem}".strip(), "reasoning": text, "task_type": group.task_type}
+            )
     return rows
 
 
@@ -63,7 +69,9 @@ class Server:
         return self.process.wait(60)
 
 
-def send(port: int, bodies: Iterator[bytes], lock: threading.Lock, seconds: list[float], scores: dict[bytes, float]) -> None:
+def send(
+    port: int, bodies: Iterator[bytes], lock: threading.Lock, seconds: list[float], scores: dict[bytes, float]
+) -> None:
     """One client: one request after another on one connection, until no body is left."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     headers = {"Content-Type": "application/json"}
@@ -114,13 +122,15 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=60)
     parser.add_argument("--completions", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=30.0, help="at most, for the way without a server")
+    parser.add_argument("--long", type=int, default=0, metavar="SENTENCES")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--soak", type=int, default=0)
     args = parser.parse_args()
-    rows = items_of(args.groups, args.problems, args.completions)
+    rows = items_of(args.groups, args.problems, args.completions, args.long)
     scorer = Scorer(load_reward_model(args.model, dtype="float32"), prefix_sharing="plain", hot_prefix_bytes=0)
-    tokens = [len(item.input_ids) for item in scorer.rows(())[1]] or []
-    del tokens
+    encoded = scorer.encoder.encode([row_of(row, scorer.rubric) for row in rows])
+    tokens = [len(item.input_ids) for item in encoded]
+    print(f"{len(rows)} items of {statistics.mean(tokens):.0f} tokens on average, {scorer.device}\n")
     ratios = []
     print("| pass | alone, items/s | server, items/s | ratio | p50 ms | p99 ms | largest difference |")
     print("|---|---|---|---|---|---|---|")
@@ -140,6 +150,23 @@ def main() -> None:
         )
         server.stop()
     print(f"\nmedian ratio {statistics.median(ratios):.2f}")
+    if args.soak:
+        soak(args.model, rows, args.clients, args.soak)
+
+
+def soak(model: str, rows: Sequence[Row], clients: int, requests: int) -> None:
+    """Memory of a server over many requests, a tenth of them at a time."""
+    server = Server(model, "--dtype", "float32", "--cache", "100")
+    memory, times = [server.resident()], []
+    for _ in range(10):
+        many = list(itertools.islice(itertools.cycle(rows), requests // 10))
+        _, seconds, _ = through_server(server.port, many, clients)
+        memory.append(server.resident())
+        times += seconds
+    cuts = statistics.quantiles(times, n=100)
+    print(f"\n{len(times)} requests: p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms")
+    print("MiB at the start and after each tenth:", [round(each) for each in memory])
+    server.stop()
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ HOSTILE: dict[str, bytes] = {
 
 
 def executor_main(port: int) -> None:
-    """An OpenAI-compatible server whose model is the arithmetic executor: the same answer to the same prompt and seed."""
+    """An OpenAI-compatible server of the arithmetic executor: the same answer to the same prompt and seed."""
     from rm.uplift.executors.arithmetic import ArithmeticExecutor
     from rm.uplift.executors.base import Prompt, Sampling
     from rm.uplift.executors.config import ArithmeticConfig
@@ -103,7 +103,9 @@ class Executor:
 class Soak:
     """What the clients share: what to send, what must come, what came."""
 
-    def __init__(self, port: int, rows: Sequence[Row], scores: Sequence[float], rewards: Sequence[tuple[Row, Row]]) -> None:
+    def __init__(
+        self, port: int, rows: Sequence[Row], scores: Sequence[float], rewards: Sequence[tuple[Row, Row]]
+    ) -> None:
         self.port, self.rows, self.scores, self.rewards = port, rows, scores, rewards
         self.stop = threading.Event()
         self.counts: Counter[str] = Counter()
@@ -186,7 +188,9 @@ class Soak:
             if not found["failures"]:
                 self.tell("/reward: null without a reason")
             return
-        sizes = [(each["parts"]["uplift"]["runs"], each["parts"]["uplift"]["baseline_runs"]) for each in (found, expected)]
+        sizes = [
+            (each["parts"]["uplift"]["runs"], each["parts"]["uplift"]["baseline_runs"]) for each in (found, expected)
+        ]
         if sizes[0] != sizes[1]:
             self.count("rewards of fewer runs")
             return
@@ -321,7 +325,9 @@ def soak_with(args: argparse.Namespace, executor: Executor) -> int:
     bundle, rows, scores, rewards = prepare(args.model, args.work, executor)
     command = [sys.executable, "-m", "rm.cli.main", "serve", str(bundle), "--port", "0", "--cache", "500"]
     environment = {**os.environ, "SOAK_KEY": KEY}
-    server = subprocess.Popen([*command, "--api-key-env", "SOAK_KEY"], stdout=subprocess.PIPE, text=True, env=environment)
+    server = subprocess.Popen(
+        [*command, "--api-key-env", "SOAK_KEY"], stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert server.stdout is not None
     soak = Soak(int(server.stdout.readline().split("127.0.0.1:")[1].split()[0]), rows, scores, rewards)
     print(f"{len(rows)} rows, {len(rewards)} rewards; server {server.pid}: {resident(server.pid):.0f} MiB", flush=True)
@@ -341,7 +347,9 @@ def soak_with(args: argparse.Namespace, executor: Executor) -> int:
             print(f"{time.monotonic() - begun:.0f} s: executor up again", flush=True)
         memory.append(resident(server.pid))
         if len(memory) % 6 == 1:
-            print(f"{now - begun:.0f} s: {memory[-1]:.0f} MiB, {dict(soak.counts)}, {len(soak.wrong)} wrong", flush=True)
+            print(
+                f"{now - begun:.0f} s: {memory[-1]:.0f} MiB, {dict(soak.counts)}, {len(soak.wrong)} wrong", flush=True
+            )
         time.sleep(10)
     soak.stop.set()
     for thread in threads:
@@ -350,7 +358,9 @@ def soak_with(args: argparse.Namespace, executor: Executor) -> int:
     code = server.wait(120)
     latencies = sorted(soak.latencies)
     tenth = max(1, len(memory) // 10)
-    print(f"\n{args.minutes:g} minutes, {args.clients} clients, {sum(soak.counts.values())} events: {dict(soak.counts)}")
+    print(
+        f"\n{args.minutes:g} minutes, {args.clients} clients, {sum(soak.counts.values())} events: {dict(soak.counts)}"
+    )
     print(f"answered: p50 {latencies[len(latencies) // 2]:.3f} s, p99 {latencies[int(len(latencies) * 0.99)]:.3f} s")
     print("MiB, mean of each tenth:", [round(sum(memory[i : i + tenth]) / tenth) for i in range(0, tenth * 10, tenth)])
     print(f"server ended with {code}; {len(soak.wrong)} wrong")

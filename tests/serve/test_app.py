@@ -134,8 +134,10 @@ def test_limits_that_cannot_be_are_refused_together():
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)]
-    + [("10.0.0.1", False), ("a-name", False), ("", False)],
+    [
+        *[(host, True) for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost")],
+        *[(host, False) for host in ("0.0.0.0", "::", "10.0.0.1", "a-name", "")],
+    ],
 )
 def test_an_open_address_needs_a_key_or_force(monkeypatch, host, loopback):
     monkeypatch.setenv("SERVE_KEY", "k")

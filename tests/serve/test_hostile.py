@@ -100,7 +100,9 @@ def test_a_body_that_does_not_come_is_given_up(start):
     server = start(body_seconds=1)
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as slow:
-        slow.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+        slow.sendall(
+            b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+        )
         assert slow.recv(1000).startswith(b"HTTP/1.1 408")
 
 
@@ -137,9 +139,7 @@ def test_with_the_key_it_is(start, monkeypatch):
     monkeypatch.setenv("SERVE_KEY", KEY)
     server = start(key="SERVE_KEY")
     for scheme in ("Bearer", "bearer"):
-        answer = httpx.post(
-            f"{server.url}/score", json={"items": [GOOD]}, headers={"Authorization": f"{scheme} {KEY}"}
-        )
+        answer = httpx.post(f"{server.url}/score", json={"items": [GOOD]}, headers={"Authorization": f"{scheme} {KEY}"})
         assert answer.status_code == 200
 
 

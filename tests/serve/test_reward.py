@@ -55,7 +55,7 @@ class Executor(ThreadingHTTPServer):
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(inner) -> None:  # noqa: N805
+            def do_POST(inner) -> None:
                 body = json.loads(inner.rfile.read(int(inner.headers["Content-Length"])))
                 self.calls += 1
                 choices = [{"index": i, "text": " 14", "finish_reason": "stop"} for i in range(body.get("n", 1))]
@@ -65,7 +65,7 @@ class Executor(ThreadingHTTPServer):
                 inner.end_headers()
                 inner.wfile.write(content)
 
-            def log_message(inner, *args: Any) -> None:  # noqa: N805
+            def log_message(inner, *args: Any) -> None:
                 pass
 
         super().__init__(("127.0.0.1", port), Handler)
