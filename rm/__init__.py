@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rm.evaluate.score import score_rows
     from rm.groups import Group, load_groups
     from rm.model import RewardModel
+    from rm.reward.scorer import TraceLiftReward
     from rm.rubric import Rubric
 
 __version__ = "0.1.0.dev0"
@@ -20,11 +21,12 @@ _HOME = {
     "Group": "rm.groups",
     "RewardModel": "rm.model",
     "Rubric": "rm.rubric",
+    "TraceLiftReward": "rm.reward.scorer",
     "load_groups": "rm.groups",
     "score_rows": "rm.evaluate.score",
 }
 
-__all__ = ["Group", "RewardModel", "Rubric", "__version__", "load_groups", "score_rows"]
+__all__ = ["Group", "RewardModel", "Rubric", "TraceLiftReward", "__version__", "load_groups", "score_rows"]
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,7 @@ MODEL = {*DATA, "text", "prefix", "metrics", "model"}
 EVALUATE = {*READS, *MODEL, "metrics", "evaluate"}
 UPLIFT = {*READS, "config", "metrics", "uplift"}
 TRAIN = {*EVALUATE, "config", "losses", "train"}
+REWARD = {*EVALUATE, *UPLIFT, "reward"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "precision": set(),
@@ -42,9 +43,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluate": EVALUATE,
     "uplift": UPLIFT,
     "train": TRAIN,
+    "reward": REWARD,
     "lab": {*TRAIN, "lab"},
-    "cli": {*TRAIN, *UPLIFT, "lab", "cli", "__init__"},
-    "__init__": {"rubric", "groups", "model", "evaluate"},
+    "cli": {*TRAIN, *REWARD, "lab", "cli", "__init__"},
+    "__init__": {"rubric", "groups", "model", "evaluate", "reward"},
 }
 """Room -> the rooms that its files may import. Its own name is in it where it has several files."""
 
@@ -121,6 +123,27 @@ def test_losses_and_metrics_know_no_transformers(room):
     assert not used & {"transformers", "peft", "datasets", "accelerate"}
 
 
+@pytest.mark.parametrize("file", ["reward/combine.py", "reward/parts.py", "reward/reasoning.py"])
+def test_formulas_know_neither_models_nor_executors_nor_configuration(file):
+    used = set(imported(PACKAGE / file))
+    assert all(name.startswith(("rm.errors", "rm.reward.parts")) for name in used if name.startswith("rm"))
+    assert not {name.split(".")[0] for name in used} & {"torch", "transformers", "numpy", "pydantic"}
+
+
+def test_only_the_scorer_sees_both_the_reward_model_and_the_uplift():
+    """Directly; through `rm.reward.judge` and `rm.uplift.live`."""
+    judge, executor = {"model", "evaluate"}, {"uplift"}
+    files_of_reward = [file for file in files() if room_of(file) == "reward"]
+    both = {name_of(file) for file in files_of_reward if rooms_entered(file) & judge and rooms_entered(file) & executor}
+    through = {
+        name_of(file)
+        for file in files_of_reward
+        if any(name.startswith("rm.reward.judge") for name in imported(file)) and "uplift" in rooms_entered(file)
+    }
+    assert both == set()
+    assert through == {"reward/scorer.py"}
+
+
 @pytest.mark.parametrize("package", ONLY_HOME)
 def test_a_package_is_imported_in_its_one_home_only(package):
     users = {name_of(file) for file in files() for name in imported(file) if name.split(".")[0] == package}
@@ -165,6 +188,7 @@ def test_no_user_input_is_checked_by_assert():
         ("import rm.groups", {"torch", "transformers", "sklearn", "datasets"}),
         ("import rm.losses", {"transformers", "peft", "datasets", "sklearn"}),
         ("import rm.metrics", {"torch", "transformers", "matplotlib"}),
+        ("import rm.reward.combine, rm.reward.reasoning", {"torch", "transformers", "numpy", "pydantic"}),
         ("import rm.text", {"transformers"}),
         ("import rm.evaluate.scored, rm.evaluate.report", {"torch", "transformers"}),
         ("import rm.cli.main", {"torch", "transformers", "sklearn", "matplotlib"}),

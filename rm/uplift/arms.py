@@ -53,6 +53,11 @@ class ArmRuns:
         self._slots: list[Slot] = []
         self._growing = asyncio.Lock()
 
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """What there is so far."""
+        return tuple(self._slots)
+
     async def first(self, count: int) -> list[Slot]:
         """The first `count` slots, filled where that could be done."""
         if count > len(self._slots):

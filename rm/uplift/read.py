@@ -77,6 +77,22 @@ def load_problems(
     return tuple(_with_traces(problem, traces) for problem in problems[:limit])
 
 
+def parse_problem(row: Mapping[str, Any], place: str) -> tuple[Problem | None, list[Mistake]]:
+    """One problem row that stands in no file, without traces; and all that is wrong with it.
+
+    Args:
+        row: as a line of a file would hold it; pools and traces in it are passed over, and it may have no `problem_id`.
+        place: what stands for the file in messages, e.g. `items[3]`.
+    """
+    reader = _Reader()
+    plain = {key: value for key, value in row.items() if key not in (*POOLS, "traces")}
+    if plain.get("problem_id") is None:
+        plain["problem_id"] = "unnamed"
+    reader.take(place, Row(0, plain))
+    problems = reader.finished()
+    return (problems[0] if problems and not reader.mistakes else None), reader.mistakes
+
+
 def _with_traces(problem: Problem, traces: Traces) -> Problem:
     if traces == "own":
         return problem

@@ -18,7 +18,7 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +101,7 @@ async def measure(
         raise ValueError(f"no verifier for the tasks {sorted(unknown)}")
     path = None if out is None else check_file(out, force)
     with nullcontext() if path is None else Journal(path, setup.identity(problems)) as journal:
-        trials = _Trials(setup, cache, limits, journal, on_progress)
+        trials = Trials(setup, cache, limits, journal, on_progress)
         try:
             results = await trials.run(problems)
         except BaseExceptionGroup as group:
@@ -113,8 +113,8 @@ async def measure(
     return Measurement(tuple(results), trials.meter.totals())
 
 
-class _Trials:
-    """One call of `measure`: what all its traces share."""
+class Trials:
+    """What the traces of one call of `measure` share; `rm.uplift.live` has one for as long as it is open."""
 
     def __init__(
         self,
@@ -125,14 +125,15 @@ class _Trials:
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self.meter = Meter(limits.failures)
-        self._setup = setup
+        self.setup = setup
+        self.verifications = limits.verifications or 2 * (os.cpu_count() or 1)
         self._cache = cache
         self._runner = Runner(
             setup.executor,
             setup.verifiers,
             setup.sampling,
             self.meter,
-            verifications=limits.verifications or 2 * (os.cpu_count() or 1),
+            verifications=self.verifications,
             samples_per_call=limits.samples_per_call,
             attempts=limits.attempts,
         )
@@ -150,7 +151,7 @@ class _Trials:
         tasks: list[asyncio.Task[TraceResult]] = []
         async with asyncio.TaskGroup() as group:
             for problem in problems:
-                baseline = self._arm(problem, None)
+                baseline = self.arm(problem, None)
                 places: Sequence[int | None] = range(len(problem.traces)) or [None]
                 for trace in places:
                     await self._gate.acquire()
@@ -163,8 +164,8 @@ class _Trials:
         place = (problem.problem_id, trace)
         result = self._journal.results.get(place) if self._journal else None
         if result is None:
-            slots, beside = await self._runs(problem, baseline, trace)
-            result = self._result(problem, trace, slots, beside)
+            slots, beside = await self.runs(problem, baseline, trace)
+            result = self.result(problem, trace, slots, beside)
             if self._journal and all(slot.run for slot in (*slots, *beside)):  # else a later call tries again
                 self._journal.add_result(place, result)
                 await asyncio.to_thread(self._journal.sync)
@@ -172,14 +173,14 @@ class _Trials:
         self._tell()
         return result
 
-    async def _runs(self, problem: Problem, baseline: ArmRuns, trace: int | None) -> tuple[list[Slot], list[Slot]]:
+    async def runs(self, problem: Problem, baseline: ArmRuns, trace: int | None) -> tuple[list[Slot], list[Slot]]:
         """Slots of both arms, as many as the plan asks for; it is not asked again where nothing more came."""
-        own = None if trace is None else self._arm(problem, trace)
+        own = None if trace is None else self.arm(problem, trace)
         slots: list[Slot] = []
         beside: list[Slot] = []
-        while more := self._setup.plan.next(self._counts(slots), self._counts(beside)):
+        while more := self.setup.plan.next(self._counts(slots), self._counts(beside)):
             n, m = len(slots) + more[0], len(beside) + more[1]
-            if self._setup.sampling.temperature == 0:
+            if self.setup.sampling.temperature == 0:
                 n, m = min(n, 1), min(m, 1)
             judged = self._counts(slots).runs + self._counts(beside).runs
             if own is None:
@@ -192,7 +193,8 @@ class _Trials:
                 break
         return slots, beside
 
-    def _arm(self, problem: Problem, trace: int | None) -> ArmRuns:
+    def arm(self, problem: Problem, trace: int | None, kept: Mapping[int, Slot] | None = None) -> ArmRuns:
+        """The runs of a trace, or of the baseline; `kept` are runs that it begins with, besides the journal's."""
         place = (problem.problem_id, trace)
 
         def keep(slots: Sequence[Slot]) -> None:
@@ -202,26 +204,25 @@ class _Trials:
 
         shared = None
         if self._cache is not None and trace is None:
-            shared = SharedRuns(self._cache, self._setup.key(problem))
+            shared = SharedRuns(self._cache, self.setup.key(problem))
         return ArmRuns(
-            self._setup.arm(problem, trace),
+            self.setup.arm(problem, trace),
             self._runner,
             self.meter,
             shared=shared,
-            kept=self._journal.slots.get(place, {}) if self._journal else {},
+            kept=kept or (self._journal.slots.get(place, {}) if self._journal else {}),
             keep=keep,
         )
 
     def _counts(self, slots: Sequence[Slot]) -> Counts:
         runs = [slot.run for slot in slots if slot.run is not None]
-        return Counts.of(run.score if self._setup.partial else float(run.passed) for run in runs)
+        return Counts.of(run.score if self.setup.partial else float(run.passed) for run in runs)
 
-    def _result(
-        self, problem: Problem, trace: int | None, slots: Sequence[Slot], beside: Sequence[Slot]
-    ) -> TraceResult:
+    def result(self, problem: Problem, trace: int | None, slots: Sequence[Slot], beside: Sequence[Slot]) -> TraceResult:
+        """What the slots of both arms say of a trace."""
         own = Trace("", BASELINE_ONLY) if trace is None else problem.traces[trace]
         counts, baseline = self._counts(slots), self._counts(beside)
-        estimate = self._setup.plan.estimate(counts, baseline)
+        estimate = self.setup.plan.estimate(counts, baseline)
         return TraceResult(
             problem_id=problem.problem_id,
             trace=trace,
@@ -236,7 +237,7 @@ class _Trials:
             baseline_runs=baseline.runs,
             score_mean=_mean_score(slots),
             baseline_score_mean=_mean_score(beside),
-            notes=(*estimate.notes, *((GREEDY,) if self._setup.sampling.temperature == 0 else ())),
+            notes=(*estimate.notes, *((GREEDY,) if self.setup.sampling.temperature == 0 else ())),
             failed_runs=_failed(slots),
             baseline_failed_runs=_failed(beside),
             failures=_failures(slots),

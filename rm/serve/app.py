@@ -1,0 +1,204 @@
+"""The routes.
+
+    app = create_app(Service(scorer, Limits()), KeyCheck())
+
+`/docs` shows them with examples. Bodies are read by `rm.serve.messages`, not by fastapi, which would take NaN for
+JSON and repeat a client's text in its refusals.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from pydantic_core import to_json
+
+from rm import __version__
+from rm.errors import MissingExtra
+from rm.evaluate.score import row_of
+from rm.serve.access import KeyCheck
+from rm.serve.batching import Busy, Closing
+from rm.serve.guard import Guard, while_connected
+from rm.serve.limits import Limits
+from rm.serve.messages import (
+    Message,
+    OpenRLHFRequest,
+    OpenRLHFResponse,
+    RefusalBody,
+    ScoreRequest,
+    ScoreResponse,
+    read_body,
+)
+from rm.serve.metrics import CONTENT_TYPE
+from rm.serve.openrlhf import rows_of_request
+from rm.serve.refusals import Field, Refusal
+from rm.serve.service import Service
+from rm.text import Row
+
+try:
+    from fastapi import FastAPI, Request, Response
+    from fastapi.openapi.utils import get_openapi
+    from starlette.exceptions import HTTPException
+except ModuleNotFoundError:
+    raise MissingExtra("fastapi", "serve", "The server") from None
+
+LOG = logging.getLogger("rm.serve")
+JSON = "application/json"
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {"model": RefusalBody, "description": about}
+    for code, about in {
+        400: "no JSON",
+        401: "no key, or another",
+        413: "too large, or too many items",
+        422: "wrong fields, each named",
+        429: "the queue is full; see Retry-After",
+        503: "shutting down, or failed",
+    }.items()
+}
+
+
+def create_app(service: Service, key: KeyCheck) -> FastAPI:
+    """The application.
+
+    Args:
+        service: what is served; it starts and ends with the application.
+        key: who may ask.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with service:
+            yield
+
+    app = FastAPI(
+        title="TraceLift-RM",
+        version=__version__,
+        description="Scores of reasoning traces by a rubric reward model, and full TraceLift rewards.",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    _add_routes(app, service)
+    _document(app, (ScoreRequest, OpenRLHFRequest))
+    paths = frozenset(str(getattr(route, "path", "")) for route in app.routes)
+    app.add_middleware(Guard, key=key, limits=service.limits, metrics=service.metrics, paths=paths)
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(HTTPException, _not_found)
+    app.add_exception_handler(Exception, _failed)
+    return app
+
+
+def _add_routes(app: FastAPI, service: Service) -> None:
+    limits = service.limits
+
+    @app.get("/health", summary="Whether the server runs")
+    async def health() -> dict[str, str]:
+        return {"status": "ok", "version": __version__}
+
+    @app.get("/ready", summary="Whether it can score, and if not why not", responses={503: {"description": "not ready"}})
+    async def ready() -> Response:
+        reasons = await service.unready()
+        content = to_json({"ready": not reasons, "reasons": reasons})
+        return Response(content, 503 if reasons else 200, media_type=JSON)
+
+    @app.get("/metrics", summary="Prometheus metrics")
+    async def metrics() -> Response:
+        return Response(service.metrics.page(), media_type=CONTENT_TYPE)
+
+    @app.post(
+        "/score",
+        summary="Scores of texts: the official contract",
+        response_model=ScoreResponse,
+        responses=REFUSALS,
+        openapi_extra=_body_of(ScoreRequest),
+    )
+    async def score(request: Request) -> Response:
+        content = await request.body()
+        asked = read_body(content, ScoreRequest, limits, ("items",))
+        rows = [row_of(item.model_dump(), service.rubric) for item in asked.items]
+        _check_rows(rows, "items", limits)
+        results = await _answer(request, service.score(rows, asked.max_length))
+        shown = [result.model_dump(exclude=set() if result.unscorable else {"unscorable"}) for result in results]
+        return Response(to_json(shown if content.lstrip()[:1] == b"[" else {"scores": shown}), media_type=JSON)
+
+    @app.post(
+        "/get_reward",
+        summary="Rewards of completions: OpenRLHF's contract",
+        response_model=OpenRLHFResponse,
+        responses=REFUSALS,
+        openapi_extra=_body_of(OpenRLHFRequest),
+    )
+    async def get_reward(request: Request) -> Response:
+        asked = read_body(await request.body(), OpenRLHFRequest, limits, ("query", "prompts", "labels"))
+        rows = rows_of_request(asked)
+        raise NotImplementedError(rows)
+
+
+def _check_rows(rows: Sequence[Row], name: str, limits: Limits) -> None:
+    """Raises: Refusal with every row that has no problem, or too long a text."""
+    wrong: list[Field] = []
+    for index, row in enumerate(rows):
+        if not row.problem.strip():
+            wrong.append(Field(f"{name}[{index}].problem", "expected text, found blanks"))
+        wrong += [
+            Field(f"{name}[{index}].{key}", f"expected at most {limits.text} characters, found {len(text)}")
+            for key, text in vars(row).items()
+            if len(text) > limits.text
+        ]
+    if wrong:
+        raise Refusal(422, wrong)
+
+
+async def _answer(request: Request, work: Any) -> Any:
+    """The result of work that waits for the model, given up when the client hangs up."""
+    try:
+        return await while_connected(request.receive, work)
+    except Busy as busy:
+        raise Refusal.of(429, str(busy), headers={"Retry-After": str(busy.retry_after)}) from None
+    except Closing as closing:
+        raise Refusal.of(503, str(closing)) from None
+
+
+def _body_of(model: type[Message]) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
+
+
+def _document(app: FastAPI, requests: tuple[type[BaseModel], ...]) -> None:
+    """Add the forms of requests, which fastapi does not see, to the OpenAPI page."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            page = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            _, defined = models_json_schema(
+                [(model, "validation") for model in requests], ref_template="#/components/schemas/{model}"
+            )
+            page.setdefault("components", {}).setdefault("schemas", {}).update(defined["$defs"])
+            app.openapi_schema = page
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _refusal_response(refusal: Refusal) -> Response:
+    return Response(to_json(refusal.to_dict()), refusal.status, dict(refusal.headers), media_type=JSON)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    if not isinstance(error, Refusal):
+        raise error
+    return _refusal_response(error)
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return _refusal_response(Refusal.of(error.status_code, error.detail, headers=error.headers))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """A defect: its traceback goes to the server's log, never to a client."""
+    return _refusal_response(Refusal.of(500, "an unexpected failure; see the server's log"))
