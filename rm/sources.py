@@ -17,10 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub.constants
-from huggingface_hub import hf_hub_download, snapshot_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 
-from rm.errors import ConfigError
+from rm.errors import ConfigError, RunError
 
 TINY = "tiny"
 DOWNLOADED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
@@ -130,6 +135,73 @@ def find_source(name: str, what: str, revision: str | None = None) -> Source:
     return source
 
 
+def whole_repository(name: str, what: str, revision: str | None = None) -> Path:
+    """A directory, or all files of a hub repository, downloaded if need be.
+
+    Raises:
+        ConfigError: neither a directory nor a repository that can be read.
+        HubUnreachable: a hub name that is not in the cache, and no network.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ConfigError(f"{what}: {name} is a file, expected a directory.")
+    if name.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(name) or ":" in name:
+        raise ConfigError(f"{what}: no such directory: {name}. Give a directory, or a hub name such as ORG/NAME.")
+    offline = not hub_reachable()
+    try:
+        return Path(snapshot_download(name, revision=revision, local_files_only=offline))
+    except RepositoryNotFoundError as error:
+        raise ConfigError(f"{what}: {name}: no such repository on the hub, or it is private ({error}).") from None
+    except LocalEntryNotFoundError:
+        raise HubUnreachable(
+            f"{what}: {name} is neither a directory here nor in the local cache, and the hub cannot be reached. "
+            "Download it on a machine with a network and give its directory."
+        ) from None
+    except (HfHubHTTPError, OSError) as error:
+        raise RunError(f"{what}: {name} could not be downloaded: {error}") from None
+
+
+def push_directory(
+    directory: str | Path, name: str, *, private: bool = True, message: str = "", endpoint: str | None = None
+) -> str:
+    """Upload a directory as a model repository of the hub, made where it is missing.
+
+    Args:
+        directory: all of it is uploaded, in one commit.
+        name: of the repository, `ORG/NAME`.
+        private: of a new repository.
+        message: of the commit.
+        endpoint: of another hub; default: `HF_ENDPOINT`.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ConfigError: no possible name, or nobody is logged in who may write there.
+        RunError: the hub refuses it or cannot be reached.
+    """
+    if not _HUB_NAME.fullmatch(name) or ":" in name:
+        raise ConfigError(f"{name}: no hub name. Give ORG/NAME.")
+    if not _answers(endpoint or huggingface_hub.constants.ENDPOINT):
+        raise RunError(f"{name}: the hub cannot be reached. Upload from a machine with a network.")
+    hub = HfApi(endpoint=endpoint)
+    try:
+        hub.create_repo(name, private=private, exist_ok=True)
+        commit = hub.upload_folder(repo_id=name, folder_path=directory, commit_message=message or "Upload")
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        if status in (401, 403):
+            raise ConfigError(
+                f"{name}: the hub refuses to write there (HTTP {status}). Log in: hf auth login."
+            ) from None
+        raise RunError(f"{name}: the hub refuses the upload: {error}") from None
+    except OSError as error:
+        raise RunError(f"{name}: the upload failed: {error}") from None
+    return str(commit.commit_url)
+
+
 def lasting_name(name: str) -> str:
     """What an adapter records as its base: a directory as an absolute path, any other name as it is."""
     path = Path(name).expanduser()
@@ -139,9 +211,11 @@ def lasting_name(name: str) -> str:
 @functools.cache
 def hub_reachable(timeout: float = 3.0) -> bool:
     """Whether the hub answers, asked once and without retries."""
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        return False
-    question = urllib.request.Request(huggingface_hub.constants.ENDPOINT, method="HEAD")
+    return not huggingface_hub.constants.HF_HUB_OFFLINE and _answers(huggingface_hub.constants.ENDPOINT, timeout)
+
+
+def _answers(address: str, timeout: float = 3.0) -> bool:
+    question = urllib.request.Request(address, method="HEAD")
     try:
         with urllib.request.urlopen(question, timeout=timeout):
             return True

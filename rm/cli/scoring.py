@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rm.evaluate.score import Scorer
     from rm.evaluate.scored import ScoredGroup
     from rm.groups import Group
+    from rm.model import LoadedModel
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +46,10 @@ def inputs_of(args: argparse.Namespace, model: str, *data: str) -> list[str | Pa
     return [model, model_directory(model), *data, *rubric, *([args.base] if args.base else [])]
 
 
-def make_scorer(args: argparse.Namespace, path: str) -> Scorer:
-    """Load a model as the options say, telling its notes."""
+def load_model(args: argparse.Namespace, path: str) -> LoadedModel:
+    """Load a model as the options say."""
     import torch
 
-    from rm.evaluate.score import Scorer
     from rm.model import load_reward_model
     from rm.rubric import Rubric
 
@@ -59,13 +59,20 @@ def make_scorer(args: argparse.Namespace, path: str) -> Scorer:
         except (RuntimeError, AssertionError, ImportError) as error:
             why = str(error).split("\n", 1)[0]
             raise ConfigError(f"--device {args.device} cannot be used here: {why}") from None
-    loaded = load_reward_model(
+    return load_reward_model(
         path,
         rubric=Rubric.load(args.rubric) if args.rubric else None,
         base=args.base,
         dtype=args.dtype,
         device=args.device,
     )
+
+
+def make_scorer(args: argparse.Namespace, path: str) -> Scorer:
+    """Load a model as the options say, telling its notes."""
+    from rm.evaluate.score import Scorer
+
+    loaded = load_model(args, path)
     scorer = Scorer(
         loaded,
         max_length=args.max_length,

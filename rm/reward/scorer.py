@@ -201,6 +201,10 @@ class TraceLiftReward:
             self._here = None
         self._loop.stop()
 
+    def check_items(self, items: Sequence[Any]) -> None:
+        """Whether `score` would take these items, without scoring them. Raises: DataError with all that is wrong."""
+        check_items(items, self._executes)
+
     async def score(self, items: Sequence[Mapping[str, Any]]) -> list[RewardResult]:
         """The rewards of completions, in their order.
 

@@ -1,6 +1,6 @@
 """The routes.
 
-    app = create_app(Service(scorer, Limits()), KeyCheck())
+    app = create_app(Service(reward, Limits()), KeyCheck())
 
 `/docs` shows them with examples. Bodies are read by `rm.serve.messages`, not by fastapi, which would take NaN for
 JSON and repeat a client's text in its refusals.
@@ -18,8 +18,9 @@ from pydantic.json_schema import models_json_schema
 from pydantic_core import to_json
 
 from rm import __version__
-from rm.errors import MissingExtra
+from rm.errors import DataError, MissingExtra, TraceLiftError
 from rm.evaluate.score import row_of
+from rm.reward.parts import RewardResult
 from rm.serve.access import KeyCheck
 from rm.serve.batching import Busy, Closing
 from rm.serve.guard import Guard, while_connected
@@ -29,12 +30,14 @@ from rm.serve.messages import (
     OpenRLHFRequest,
     OpenRLHFResponse,
     RefusalBody,
+    RewardRequest,
+    RewardResponse,
     ScoreRequest,
     ScoreResponse,
     read_body,
 )
 from rm.serve.metrics import CONTENT_TYPE
-from rm.serve.openrlhf import rows_of_request
+from rm.serve.openrlhf import response_of, rows_of_request
 from rm.serve.refusals import Field, Refusal
 from rm.serve.service import Service
 from rm.text import Row
@@ -82,7 +85,7 @@ def create_app(service: Service, key: KeyCheck) -> FastAPI:
         redoc_url=None,
     )
     _add_routes(app, service)
-    _document(app, (ScoreRequest, OpenRLHFRequest))
+    _document(app, (ScoreRequest, OpenRLHFRequest, RewardRequest))
     paths = frozenset(str(getattr(route, "path", "")) for route in app.routes)
     app.add_middleware(Guard, key=key, limits=service.limits, metrics=service.metrics, paths=paths)
     app.add_exception_handler(Refusal, _refused)
@@ -101,8 +104,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     @app.get("/ready", summary="Whether it can score, and if not why not", responses={503: {"description": "not ready"}})
     async def ready() -> Response:
         reasons = await service.unready()
-        content = to_json({"ready": not reasons, "reasons": reasons})
-        return Response(content, 503 if reasons else 200, media_type=JSON)
+        return _json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     @app.get("/metrics", summary="Prometheus metrics")
     async def metrics() -> Response:
@@ -122,7 +124,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         _check_rows(rows, "items", limits)
         results = await _answer(request, service.score(rows, asked.max_length))
         shown = [result.model_dump(exclude=set() if result.unscorable else {"unscorable"}) for result in results]
-        return Response(to_json(shown if content.lstrip()[:1] == b"[" else {"scores": shown}), media_type=JSON)
+        return _json(shown if content.lstrip()[:1] == b"[" else {"scores": shown})
 
     @app.post(
         "/get_reward",
@@ -134,7 +136,42 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     async def get_reward(request: Request) -> Response:
         asked = read_body(await request.body(), OpenRLHFRequest, limits, ("query", "prompts", "labels"))
         rows = rows_of_request(asked)
-        raise NotImplementedError(rows)
+        results = await _rewards(request, service, rows, "labels")
+        return _json(response_of(results, service.substitute).model_dump())
+
+    @app.post(
+        "/reward",
+        summary="Full rewards of completions, with their parts",
+        response_model=RewardResponse,
+        responses=REFUSALS,
+        openapi_extra=_body_of(RewardRequest),
+    )
+    async def reward(request: Request) -> Response:
+        asked = read_body(await request.body(), RewardRequest, limits, ("items",))
+        results = await _rewards(request, service, asked.items, "items")
+        return _json({"rewards": [result.as_row() for result in results]})
+
+
+async def _rewards(request: Request, service: Service, rows: list[dict[str, Any]], name: str) -> list[RewardResult]:
+    """Rewards of problem rows with completions; `name` is where they stand in the request."""
+    try:
+        items = service.rewarder.check(rows)
+    except DataError as error:
+        wrong = [
+            Field(f"{problem.file.replace('items', name, 1)}.{problem.field}".rstrip("."), f"expected {problem.expected}")
+            for problem in error.problems
+        ]
+        raise Refusal(422, wrong) from None
+    limit = service.limits.text
+    wrong = [
+        Field(f"{name}[{index}].{key}", f"expected at most {limit} characters, found {len(value)}")
+        for index, row in enumerate(rows)
+        for key, value in row.items()
+        if isinstance(value, str) and len(value) > limit
+    ]
+    if wrong:
+        raise Refusal(422, wrong)
+    return await _answer(request, service.rewarder.score(rows, items))
 
 
 def _check_rows(rows: Sequence[Row], name: str, limits: Limits) -> None:
@@ -160,6 +197,12 @@ async def _answer(request: Request, work: Any) -> Any:
         raise Refusal.of(429, str(busy), headers={"Retry-After": str(busy.retry_after)}) from None
     except Closing as closing:
         raise Refusal.of(503, str(closing)) from None
+    except TraceLiftError as error:
+        raise Refusal.of(503, str(error), headers={"Retry-After": "5"}) from None
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(to_json(value), status, media_type=JSON)
 
 
 def _body_of(model: type[Message]) -> dict[str, Any]:

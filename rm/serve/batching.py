@@ -152,19 +152,22 @@ class Batcher:
         """Tokens that a text may have."""
         return self._scorer.encoder.max_length
 
-    async def score(self, rows: Sequence[Row], max_length: int | None = None) -> list[TextScore]:
+    async def score(
+        self, rows: Sequence[Row], max_length: int | None = None, *, admitted: bool = False
+    ) -> list[TextScore]:
         """Scores of rows, in order. When cancelled, what nobody else waits for leaves the queue.
 
         Args:
             rows: any number.
             max_length: token limit; one above that of the model counts as that.
+            admitted: these belong to a request that was taken: a full queue takes them, too.
 
         Raises:
             Busy: the queue has no room for all of them; none was taken.
             Closing: the server is shutting down.
         """
         limit = min(max_length or self.max_length, self.max_length)
-        entered = self._enter(rows, limit)
+        entered = self._enter(rows, limit, admitted)
         jobs = {each for each in entered if isinstance(each, _Job)}
         try:
             if jobs:
@@ -174,7 +177,7 @@ class Batcher:
                 self._leave(job)
         return [each.done.result() if isinstance(each, _Job) else each for each in entered]
 
-    def _enter(self, rows: Sequence[Row], limit: int) -> list[_Job | TextScore]:
+    def _enter(self, rows: Sequence[Row], limit: int, admitted: bool) -> list[_Job | TextScore]:
         """A result or a job for each row, all of them or none."""
         if self.failure:
             raise Closing(self.failure)
@@ -196,7 +199,7 @@ class Batcher:
             entered.append(job)
         size = sum(job.size for job in new.values())
         full = self._waiting + len(new) > self._limits.queue or self._waiting_text + size > self._limits.queue_text
-        if new and full and self._waiting:  # what fits into an empty queue is taken some day
+        if new and full and self._waiting and not admitted:  # what fits into an empty queue is taken some day
             self._metrics.add("refused_total", len(rows))
             raise Busy(self._retry_after())
         self._metrics.add("texts_total", kept, source="kept")
@@ -336,7 +339,7 @@ class Batcher:
             if isinstance(result, BaseException):
                 self._finish(job, _failure(result), "failed")
             else:
-                self._finish(job, result, "unscorable" if result.unscorable else "computed")
+                self._finish(job, result, "failed" if result.failed else "computed")
 
     async def _attempt(
         self, thread: ThreadPoolExecutor, work: Callable[[Sequence[_Job]], list[T]], jobs: list[_Job]
@@ -381,7 +384,7 @@ def _text_scores(table: Scores, encoded: Sequence[Encoded]) -> list[TextScore]:
         if math.isfinite(score):
             results.append(TextScore(score, tuple(levels), item.truncated))
         else:
-            results.append(TextScore(None, unscorable="the model gives no finite score for this text"))
+            results.append(TextScore(None, unscorable="the model gives no finite score for this text", failed=True))
     return results
 
 

@@ -132,6 +132,38 @@ class OpenRLHFResponse(Message):
     extra_logs: dict[str, list[float]]
 
 
+class RewardRequest(Message):
+    """Completions to reward."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "problem": EXAMPLE_PROBLEM,
+                            "task_type": "math",
+                            "reference_solution": "14",
+                            "completion": f"<reasoning>{_GOOD}</reasoning>",
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    items: Annotated[list[dict[str, Any]], FailFast()] = Field(
+        description="problem rows (`problem`, `task_type`, and `reference_solution` or `tests`) with `completion`"
+    )
+
+
+class RewardResponse(Message):
+    """Rewards in the order of the items: `reward` (null where it could not be measured), `formula`, `parts`, `terms`,
+    `failures` and `notes` each."""
+
+    rewards: list[dict[str, Any]]
+
+
 class RefusalBody(Message):
     """Any answer but 200."""
 

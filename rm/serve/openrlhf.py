@@ -7,11 +7,13 @@ decodes queries with their special tokens: those at the end are taken off.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_core import from_json
 
-from rm.serve.messages import OpenRLHFRequest
+from rm.reward.parts import RewardResult
+from rm.serve.messages import OpenRLHFRequest, OpenRLHFResponse
 from rm.serve.refusals import Field, Refusal
 
 _ENDS = re.compile(r"(?:\s*(?:<\|[^<>|\s]{1,40}\|>|</s>|<eos>|<pad>|<end_of_turn>|\[PAD\]))+\s*\Z")
@@ -47,6 +49,37 @@ def rows_of_request(request: OpenRLHFRequest) -> list[dict[str, Any]]:
     if wrong:
         raise Refusal(422, wrong)
     return rows
+
+
+def response_of(results: Sequence[RewardResult], substitute: float | None) -> OpenRLHFResponse:
+    """Rewards as OpenRLHF takes them. `extra_logs` has a list a part, where every item has it.
+
+    Args:
+        results: of all items.
+        substitute: for rewards that could not be measured; None for nothing.
+
+    Raises:
+        Refusal: 503 where one could not be measured and there is no substitute.
+    """
+    missing = [index for index, result in enumerate(results) if result.reward is None]
+    if missing and substitute is None:
+        wrong = [
+            Field(f"query[{index}]", f"no reward could be measured: {'; '.join(results[index].failures)}")
+            for index in missing
+        ]
+        raise Refusal(503, wrong, {"Retry-After": "5"})
+    rewards = [result.reward if result.reward is not None else substitute or 0.0 for result in results]
+    logs: dict[str, list[float]] = {}
+    if substitute is not None:
+        logs["unmeasured"] = [float(result.reward is None) for result in results]
+    for name in ("rm", "end_to_end", "coefficient"):
+        values = [getattr(result.parts, name) for result in results]
+        known = [float(value) for value in values if value is not None]
+        if known and len(known) == len(values):
+            logs[name] = known
+    return OpenRLHFResponse(
+        rewards=rewards, scores=[min(max(reward, 0.0), 1.0) for reward in rewards], extra_logs=logs
+    )
 
 
 def _problem_row(label: Any) -> dict[str, Any] | None:

@@ -15,10 +15,12 @@ import pytest
 import torch
 import uvicorn
 
-from rm.evaluate.score import Scorer
 from rm.lab import SAMPLE_DEV, TINY_BASE
 from rm.model import LoadedModel, load_reward_model, save_reward_model
 from rm.model.create import Recipe, create_model
+from rm.reward.config import RewardConfig
+from rm.reward.judge import RewardScorer
+from rm.reward.scorer import TraceLiftReward
 from rm.rubric import Rubric
 from rm.serve.access import KeyCheck
 from rm.serve.app import create_app
@@ -96,11 +98,21 @@ def loaded(reward_model: Path) -> LoadedModel:
 
 @pytest.fixture
 def start(loaded: LoadedModel) -> Iterator[Callable[..., Running]]:
-    """Start a server; keywords are limits, but for `key` (an environment variable) and `scorer`."""
+    """Start a server of the model, or of another reward; further keywords are limits.
+
+    `key`: an environment variable; `judge`: options of `RewardScorer`; `reward`: instead of the model alone.
+    """
     open_ones = []
 
-    def run(key: str = "", scorer: Scorer | None = None, **limits: Any) -> Running:
-        service = Service(scorer or Scorer(loaded), Limits(**limits))
+    def run(
+        key: str = "",
+        judge: dict[str, Any] | None = None,
+        reward: TraceLiftReward | None = None,
+        substitute: float | None = None,
+        **limits: Any,
+    ) -> Running:
+        served = reward or TraceLiftReward(RewardConfig("rm-only-v1"), RewardScorer(loaded, **(judge or {})))
+        service = Service(served, Limits(**limits), substitute)
         manager = serving(service, KeyCheck(key))
         url = manager.__enter__()
         client = httpx.Client(base_url=url, timeout=60)

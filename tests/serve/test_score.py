@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rm.evaluate.score import Scorer, score_rows
+from rm.evaluate.score import score_rows
 
 
 def test_scores_are_those_of_score_rows(start, loaded, rows):
@@ -21,7 +21,7 @@ def test_scores_are_those_of_score_rows(start, loaded, rows):
 @pytest.mark.parametrize("sharing", ["plain", "segments"])
 def test_scores_do_not_depend_on_who_else_asks(start, loaded, rows, sharing):
     alone = [each["score"] for row in rows for each in score_rows(loaded, [row])]
-    server = start(scorer=Scorer(loaded, prefix_sharing=sharing), tokens_per_batch=600, cache=0, wait_ms=5.0)
+    server = start(judge={"prefix_sharing": sharing}, tokens_per_batch=600, cache=0, wait_ms=5.0)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda row: server.score([row]).json()["scores"][0]["score"], rows * 2))
     assert answers == pytest.approx(alone * 2, abs=1e-5)
@@ -64,8 +64,8 @@ def test_a_trace_that_cannot_fit_has_no_score_and_says_why(start, rows):
     assert "tokens, more than" in bad["unscorable"]
 
 
-def test_a_clients_max_length_only_lowers_the_limit(start, loaded, rows):
-    server = start(scorer=Scorer(loaded, max_length=120))
+def test_a_clients_max_length_only_lowers_the_limit(start, rows):
+    server = start(judge={"max_length": 120})
     long = {**rows[0], "problem": rows[0]["problem"] + " It is so." * 200}
     usual = server.score([long]).json()["scores"][0]
     assert usual["truncated"]
