@@ -26,6 +26,7 @@ EVALUATE = {*READS, *MODEL, "metrics", "evaluate"}
 UPLIFT = {*READS, "config", "metrics", "uplift"}
 TRAIN = {*EVALUATE, "config", "losses", "train"}
 REWARD = {*EVALUATE, *UPLIFT, "reward"}
+SERVE = {*REWARD, "serve"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "precision": set(),
@@ -44,8 +45,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "uplift": UPLIFT,
     "train": TRAIN,
     "reward": REWARD,
+    "serve": SERVE,
+    "adapters": {"errors", "reward", "serve", "adapters", "uplift"},
     "lab": {*TRAIN, "lab"},
-    "cli": {*TRAIN, *REWARD, "lab", "cli", "__init__"},
+    "cli": {*TRAIN, *SERVE, "lab", "cli", "__init__"},
     "__init__": {"rubric", "groups", "model", "evaluate", "reward"},
 }
 """Room -> the rooms that its files may import. Its own name is in it where it has several files."""
@@ -54,7 +57,7 @@ ONLY_HOME = {
     "peft": {"model/lora.py"},
     "bitsandbytes": {"model/lora.py"},
     "wandb": {"train/tracking.py"},
-    "httpx": {"uplift/executors/client.py"},
+    "httpx": {"uplift/executors/client.py", "adapters/client.py"},
     "huggingface_hub": {"sources.py"},
     "urllib": {"sources.py"},
 }

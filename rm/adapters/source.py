@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -26,6 +27,9 @@ class RewardSource(Protocol):
     def score_sync(self, items: Sequence[Mapping[str, Any]]) -> list[RewardResult]:
         """The same, for code that is not asynchronous."""
 
+    def close(self) -> None:
+        """Gives back connections, processes and threads."""
+
 
 _OPEN: dict[Any, RewardSource] = {}
 _LOCK = threading.Lock()
@@ -48,6 +52,18 @@ def open_source(where: str | Path | RewardSource, **options: Any) -> RewardSourc
         if key not in _OPEN:
             _OPEN[key] = _opened(str(where), options)
         return _OPEN[key]
+
+
+def close_sources() -> None:
+    """Close all that `open_source` has opened in this process; done at its end, too."""
+    with _LOCK:
+        mine = [key for key in _OPEN if key[0] == os.getpid()]
+        sources = [_OPEN.pop(key) for key in mine]
+    for source in sources:
+        source.close()
+
+
+atexit.register(close_sources)
 
 
 def _opened(where: str, options: Mapping[str, Any]) -> RewardSource:
