@@ -26,7 +26,7 @@ EVALUATE = {*READS, *MODEL, "metrics", "evaluate"}
 UPLIFT = {*READS, "config", "metrics", "uplift"}
 TRAIN = {*EVALUATE, "config", "losses", "train"}
 REWARD = {*EVALUATE, *UPLIFT, "reward"}
-SERVE = {*REWARD, "serve"}
+SERVE = {*REWARD, "serve", "__init__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "precision": set(),

@@ -25,7 +25,7 @@ from rm.uplift.executors.api_key import ApiKey
 try:
     import httpx
 except ModuleNotFoundError:
-    raise MissingExtra("httpx", "uplift", "A reward behind a server") from None
+    raise MissingExtra("httpx", "rl", "A reward behind a server") from None
 
 LOG = logging.getLogger("rm.adapters")
 ITEMS_A_REQUEST = 128

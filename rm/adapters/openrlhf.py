@@ -11,12 +11,11 @@ openrlhf 0.11.2.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rm.adapters.source import RewardSource, open_source, parts_of, score_all
+from rm.adapters.source import RewardSource, open_source_async, parts_of, score_all
 from rm.errors import ConfigError
 from rm.reward.loop import LoopThread
 from rm.serve.messages import OpenRLHFRequest
@@ -62,7 +61,7 @@ def make_reward_func(
         return {"rewards": values, "scores": values.clamp(0, 1), "extra_logs": logs}
 
     async def _scored(items: Sequence[dict[str, Any]]) -> Any:
-        opened = await asyncio.to_thread(open_source, source, **options)
+        opened = await open_source_async(source, **options)
         return await score_all(opened, items, substitute)
 
     return reward_func

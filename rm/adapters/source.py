@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
 import os
@@ -47,11 +48,23 @@ def open_source(where: str | Path | RewardSource, **options: Any) -> RewardSourc
     """
     if not isinstance(where, str | Path):
         return where
-    key = (os.getpid(), str(where), repr(sorted(options.items())))
     with _LOCK:
+        key = _key(where, options)
         if key not in _OPEN:
             _OPEN[key] = _opened(str(where), options)
         return _OPEN[key]
+
+
+async def open_source_async(where: str | Path | RewardSource, **options: Any) -> RewardSource:
+    """`open_source`, which may load a model, in a thread; at once where it is open."""
+    if not isinstance(where, str | Path):
+        return where
+    found = _OPEN.get(_key(where, options))
+    return found if found is not None else await asyncio.to_thread(open_source, where, **options)
+
+
+def _key(where: str | Path, options: Mapping[str, Any]) -> tuple[int, str, str]:
+    return os.getpid(), str(where), repr(sorted(options.items()))
 
 
 def close_sources() -> None:

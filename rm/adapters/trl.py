@@ -11,14 +11,13 @@ counted as 0). Tested with trl 1.16.0.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rm.adapters.rows import rows_of_columns
-from rm.adapters.source import RewardSource, open_source, parts_of
+from rm.adapters.source import RewardSource, open_source_async, parts_of
 from rm.reward.parts import RewardResult
 
 RewardFunction = Callable[..., Awaitable[list[float | None]]]
@@ -56,7 +55,7 @@ def make_reward_function(
         **columns: Any,
     ) -> list[float | None]:
         items = rows_of_columns({k: v for k, v in columns.items() if k not in _NOT_COLUMNS}, completions)
-        opened = await asyncio.to_thread(open_source, source, **options) if _is_place(source) else source
+        opened = await open_source_async(source, **options)
         results = await opened.score(items)
         if log_metric is not None:
             for part, mean in _means(results).items():
@@ -68,10 +67,6 @@ def make_reward_function(
 
     reward.__name__ = reward.__qualname__ = name
     return reward
-
-
-def _is_place(source: Any) -> bool:
-    return isinstance(source, str | Path)
 
 
 def _means(results: Sequence[RewardResult]) -> dict[str, float]:

@@ -12,12 +12,11 @@ verl has no form for a reward that could not be measured: it is asked for again,
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from rm.adapters.rows import problem_row
-from rm.adapters.source import open_source, parts_of, score_all
+from rm.adapters.source import open_source_async, parts_of, score_all
 from rm.errors import ConfigError
 
 _VERL_OWN = {"num_turns", "rollout_reward_scores", "index", "split", "need_tools_kwargs", "tools_kwargs"}
@@ -60,7 +59,7 @@ async def compute_score(
         raise ConfigError(
             "reward_kwargs: give one of server=http://HOST:PORT (see tracelift-rm serve) and bundle=DIRECTORY."
         )
-    source = await asyncio.to_thread(open_source, server or bundle, **dict(options or {}))
+    source = await open_source_async(server or bundle, **dict(options or {}))
     item = {**row_of_sample(ground_truth, extra_info or {}), "completion": solution_str}
     [result], [reward] = await score_all(source, [item], substitute)
     return {"score": reward, **parts_of(result), "substituted": float(result.reward is None)}

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
 from rm.errors import ConfigError, RunError
@@ -181,7 +181,7 @@ def export_seq_cls(
 def check_backbone(model: RewardModel) -> None:
     """Raises: ConfigError for a backbone whose stock class does not read the last token by one linear layer."""
     backbone = model.config.backbone
-    stock = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(backbone), None)
+    stock: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(backbone), None)
     keep = "Export it without --seq-cls."
     if stock is None:
         raise ConfigError(f"transformers has no sequence classification for {backbone.model_type}. {keep}")
@@ -305,7 +305,7 @@ def _write(
     config.id2label, config.label2id = {0: "score"}, {"score": 0}
     config.problem_type = "regression"
     config.get_text_config().pad_token_id = config.pad_token_id = tokenizer.pad_token_id
-    stock: PreTrainedModel = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    stock: Any = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
     inner = getattr(stock, stock.base_model_prefix)
     head = getattr(stock, "score", None)
     if not isinstance(head, nn.Linear) or type(inner) is not type(model.model):

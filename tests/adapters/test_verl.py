@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rm.adapters import source as sources
 from rm.adapters import verl
 from rm.adapters.verl import compute_score
 from rm.errors import ConfigError, RunError
@@ -30,6 +31,9 @@ class Source:
 
     async def score(self, items):
         return [LOST] * len(items)
+
+    def close(self):
+        pass
 
 
 def sample(item: dict[str, str], **more: object) -> dict[str, object]:
@@ -64,11 +68,11 @@ def test_samples_get_the_rewards_of_the_bundle(server, bundle, reward, items):
 
 
 def test_what_cannot_be_measured_is_an_error_or_the_substitute(items, monkeypatch, caplog):
-    monkeypatch.setattr(verl, "open_source", lambda where, **options: Source())
+    monkeypatch.setitem(sources._OPEN, sources._key("http://lost", {}), Source())
     with pytest.raises(RunError, match="uplift: connection"):
-        asyncio.run(compute_score(**sample(items[0]), server="http://127.0.0.1:9"))
+        asyncio.run(compute_score(**sample(items[0]), server="http://lost"))
     with caplog.at_level(logging.WARNING, "rm.adapters"):
-        found = asyncio.run(compute_score(**sample(items[0]), server="http://127.0.0.1:9", substitute=0.0))
+        found = asyncio.run(compute_score(**sample(items[0]), server="http://lost", substitute=0.0))
     assert (found["score"], found["substituted"], math.isnan(found["uplift"])) == (0.0, 1.0, True)
     assert "takes their place" in caplog.text
 
