@@ -1,6 +1,6 @@
 """What an adapter costs by itself, and one GRPO step's rewards against the official order of calls.
 
-    python tests/benchmarks/adapters.py [--latency 0.1] [--problems 16] [--completions 8]
+    python tests/benchmarks/adapters.py [--latency 0.2] [--problems 16] [--completions 8]
 
 The first table gives a completion's cost without any measuring: TRL's function on a source that knows its results, and
 on a loopback server that does; verl's, one completion a call. The second: rewards of a step by tracelift-math-v1, a
@@ -15,9 +15,9 @@ import argparse
 import asyncio
 import json
 import statistics
-import tempfile
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -223,7 +223,7 @@ def step(items: list[dict[str, Any]], latency: float) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--latency", type=float, default=0.1)
+    parser.add_argument("--latency", type=float, default=0.2)
     parser.add_argument("--problems", type=int, default=16)
     parser.add_argument("--completions", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=10)
