@@ -21,11 +21,12 @@ PACKAGE = Path(rm.__file__).parent
 GROUND = {"errors", "files", "precision", "provenance", "sources"}
 DATA = {*GROUND, "rubric"}
 READS = {*DATA, "groups", "text", "prefix"}
-MODEL = {*DATA, "text", "prefix", "model"}
+MODEL = {*DATA, "text", "prefix", "metrics", "model"}
 EVALUATE = {*READS, *MODEL, "metrics", "evaluate"}
 UPLIFT = {*READS, "config", "metrics", "uplift"}
 TRAIN = {*EVALUATE, "config", "losses", "train"}
 REWARD = {*EVALUATE, *UPLIFT, "reward"}
+SERVE = {*REWARD, "serve", "__init__"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "precision": set(),
@@ -44,9 +45,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "uplift": UPLIFT,
     "train": TRAIN,
     "reward": REWARD,
-    "serve": {*REWARD, "serve"},
+    "serve": SERVE,
+    "adapters": {"errors", "reward", "serve", "adapters", "uplift"},
     "lab": {*TRAIN, *UPLIFT, "lab"},
-    "cli": {*TRAIN, *REWARD, "serve", "lab", "cli", "__init__"},
+    "cli": {*TRAIN, *SERVE, "lab", "cli", "__init__"},
     "__init__": {"rubric", "groups", "model", "evaluate", "reward"},
 }
 """Room -> the rooms that its files may import. Its own name is in it where it has several files."""
@@ -55,7 +57,7 @@ ONLY_HOME = {
     "peft": {"model/lora.py"},
     "bitsandbytes": {"model/lora.py"},
     "wandb": {"train/tracking.py"},
-    "httpx": {"uplift/executors/client.py"},
+    "httpx": {"uplift/executors/client.py", "adapters/client.py"},
     "fastapi": {"serve/app.py"},
     "starlette": {"serve/app.py"},
     "uvicorn": {"serve/run.py"},

@@ -17,6 +17,7 @@ from rm.metrics.ranking import (
     pair_accuracy,
     rank_group,
     reciprocal_rank,
+    spearman_rho,
     tie_rate,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "rank_group",
     "reciprocal_rank",
     "reliability",
+    "spearman_rho",
     "summarize",
     "tie_rate",
 ]

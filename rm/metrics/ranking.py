@@ -17,7 +17,7 @@ from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, spearmanr
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,17 @@ def kendall_tau(scores: ArrayLike, relevance: ArrayLike) -> float:
     if not (_varies(scores) and _varies(relevance)):
         return np.nan
     return float(kendalltau(scores, relevance, variant="b").statistic)
+
+
+def spearman_rho(scores: ArrayLike, relevance: ArrayLike) -> float:
+    """Spearman's rank correlation between scores and relevance, in [-1, 1]; tied values share their mean rank.
+
+    NaN where either is all tied. Source: Spearman 1904, "The Proof and Measurement of Association between Two Things".
+    """
+    scores, relevance = _scores_and_relevance(scores, relevance)
+    if not (_varies(scores) and _varies(relevance)):
+        return np.nan
+    return float(spearmanr(scores, relevance).statistic)
 
 
 def tie_rate(scores: ArrayLike) -> float:

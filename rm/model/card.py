@@ -40,6 +40,65 @@ def write_card(directory: Path, config: RewardModelConfig, export: Mapping[str, 
     (directory / CARD).write_text("\n".join(part for part in parts if part), encoding="utf-8")
 
 
+def write_seq_cls_card(directory: Path, config: RewardModelConfig, report: Mapping[str, Any], max_length: int) -> None:
+    """Write `README.md` beside a sequence-classification export (`rm.model.seq_cls`).
+
+    Args:
+        directory: of the export.
+        config: of the reward model that it was made from.
+        report: fields of `SeqClsReport`.
+        max_length: tokens of the longest text.
+    """
+    rubric = Rubric.from_dict(config.rubric, "config.json")
+    padding = "either side" if report["left_padding"] else "the right only: positions count from the first token"
+    facts = {
+        "class": f"{report['architecture']}, num_labels=1",
+        "weights": report["dtype"],
+        "distilled from": f"{config.backbone.model_type} reward model, rubric {rubric.name}",
+        "head fitted on": f"{report['fitted_texts']} texts of {report['fitted_groups']} groups",
+        "agreement measured on": f"{report['held_out_texts']} texts of {report['held_out_groups']} other groups",
+        "Kendall's tau-b to the full score": f"{report['kendall']:.3f}",
+        "Spearman's rho to the full score": f"{report['spearman']:.3f}",
+        "same best trace": f"{report['top_agreement']:.3f} of the groups",
+        "padding": padding,
+        "longest text": f"{max_length} tokens",
+        "task type": report["task_type"],
+        "text template": config.template_version,
+    }
+    parts = [
+        "---\nlibrary_name: transformers\npipeline_tag: text-classification\n"
+        "tags: [reward-model, reasoning, tracelift]\n---\n",
+        f"# Reward model for reasoning traces, one label: {rubric.name}\n",
+        "A linear stand-in for a rubric reward model, for tools that read sequence classifiers only. The full score is "
+        "not linear in the model's states; how well this one keeps its order is measured below. Made with "
+        "tracelift-rm.\n",
+        _SEQ_CLS_USAGE,
+        _table(facts),
+        "## Limits\n\nThe label is an unbounded logit that ranks traces of one problem. Dimensions, the score in "
+        "[0, 1] and uplift need the full model. Longer texts lose their beginning here, where the full model cuts the "
+        "problem's middle.\n",
+    ]
+    (directory / CARD).write_text("\n".join(parts), encoding="utf-8")
+
+
+_SEQ_CLS_USAGE = """\
+## Use
+
+```python
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("THIS_DIRECTORY")
+model = AutoModelForSequenceClassification.from_pretrained("THIS_DIRECTORY")
+messages = [{"role": "user", "content": "1 + 1 = ?"}, {"role": "assistant", "content": "1 and 1 make 2."}]
+inputs = tokenizer.apply_chat_template(messages, return_tensors="pt", return_dict=True)
+model(**inputs).logits[0, 0]
+```
+
+The last user message is the problem, alone; the last assistant message the reasoning, with or without
+`<reasoning>` tags. Text that is put together without the chat template means nothing to this model.
+"""
+
+
 def _front_matter(config: RewardModelConfig, export: Mapping[str, Any]) -> str:
     base = str(export.get("base") or "")
     lines = ["---", "library_name: tracelift-rm", "tags: [reward-model, reasoning, tracelift]"]
@@ -76,6 +135,10 @@ def _facts(config: RewardModelConfig, export: Mapping[str, Any]) -> str:
         # Where a directory lies on this machine helps nobody else.
         **({"base": f"{base.name} (a directory)"} if base.is_absolute() else {}),
     }
+    return _table(facts)
+
+
+def _table(facts: Mapping[str, Any]) -> str:
     return "\n".join(
         ["## Facts\n", "| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items()), ""]
     )

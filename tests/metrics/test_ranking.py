@@ -17,6 +17,7 @@ from rm.metrics import (
     pair_accuracy,
     rank_group,
     reciprocal_rank,
+    spearman_rho,
     tie_rate,
 )
 
@@ -225,3 +226,9 @@ def test_integer_marks_are_refused():
 def test_several_groups_at_once_are_refused():
     with pytest.raises(ValueError, match=r"one group, got shape \(2, 2\)"):
         tie_rate(np.zeros((2, 2)))
+
+
+def test_spearman_shares_ranks_among_ties():
+    """Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: covariance 4.5 / 4, variances 4.5 / 4 and 5 / 4."""
+    assert spearman_rho([1, 2, 2, 3], [1, 2, 3, 4]) == pytest.approx(4.5 / (4.5 * 5) ** 0.5)
+    assert np.isnan(spearman_rho([1, 1], [1, 2]))
