@@ -139,7 +139,7 @@ def overhead(items: list[dict[str, Any]], repeats: int) -> None:
     completions = [[{"role": "assistant", "content": item["completion"]}] for item in items]
     logs: dict[str, Any] = {"log_extra": lambda name, values: None, "log_metric": lambda name, value: None}
 
-    def trl(source: Any) -> float:
+    def trl(source: Any) -> str:
         function = make_reward_function(source)
         return timed(lambda: function([""] * len(items), completions, **columns, **logs))
 
@@ -148,24 +148,25 @@ def overhead(items: list[dict[str, Any]], repeats: int) -> None:
             *(compute_score("", item["completion"], item["reference_solution"], item, server=url) for item in items)
         )
 
-    def timed(work: Callable[[], Any]) -> float:
+    def timed(work: Callable[[], Any]) -> str:
         times = []
 
         async def run() -> None:
             for _ in range(repeats + 1):
-                start = time.perf_counter()
+                start = time.perf_counter(), time.process_time()
                 await work()
-                times.append(time.perf_counter() - start)
+                times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
 
         asyncio.run(run())
-        return statistics.median(times[1:]) / len(items) * 1e3
+        wall, cpu = (statistics.median(each) / len(items) * 1e3 for each in zip(*times[1:], strict=True))
+        return f"{wall:.3f} | {cpu:.3f}"
 
-    print("| adapter | ms a completion |\n|---|---|")
-    print(f"| TRL, results known | {trl(Known()):.3f} |")
+    print("| adapter | ms a completion | of that this process's CPU |\n|---|---|---|")
+    print(f"| TRL, results known | {trl(Known())} |")
     with serving("rewards") as url:
         with closing(ServerReward(url)) as source:
-            print(f"| TRL, a server that knows them | {trl(source):.3f} |")
-        print(f"| verl, the same server, one completion a call, all at once | {timed(lambda: one_by_one(url)):.3f} |")
+            print(f"| TRL, a server that knows them | {trl(source)} |")
+        print(f"| verl, the same server, one completion a call, all at once | {timed(lambda: one_by_one(url))} |")
 
 
 def official_step(
