@@ -45,16 +45,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "uplift": UPLIFT,
     "train": TRAIN,
     "reward": REWARD,
-<<<<<<< .merge_file_ixqRjh
     "serve": SERVE,
     "adapters": {"errors", "reward", "serve", "adapters", "uplift"},
     "lab": {*TRAIN, *UPLIFT, "lab"},
     "cli": {*TRAIN, *SERVE, "lab", "cli", "__init__"},
-=======
-    "serve": {*REWARD, "serve", "__init__"},
-    "lab": {*TRAIN, "lab"},
-    "cli": {*TRAIN, *REWARD, "serve", "lab", "cli", "__init__"},
->>>>>>> .merge_file_BKpJOE
     "__init__": {"rubric", "groups", "model", "evaluate", "reward"},
 }
 """Room -> the rooms that its files may import. Its own name is in it where it has several files."""
