@@ -63,6 +63,17 @@ def quantization_config(kind: str, compute_dtype: Any) -> BitsAndBytesConfig | N
     )
 
 
+def keep_unpacked(backbone: nn.Module) -> None:
+    """Has 4-bit layers compute from their weights as they are, on every processor.
+
+    On one with AVX-512 and bfloat16, bitsandbytes packs a layer's weights anew at the first product in evaluation and
+    computes in bfloat16: layers narrower than a block fail, and scores depend on the machine.
+    """
+    for module in backbone.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def make_lora_config(
     model: RewardModel,
     *,
