@@ -61,7 +61,7 @@ def main() -> None:
 
 def _measure(given: str | None, port: int) -> None:
     address = f"http://127.0.0.1:{port}/v1"
-    executor = {"kind": "openai", "endpoints": [address], "model": "m", "probe": False, "concurrency": 256}
+    executor = {"kind": "openai", "endpoints": [address], "model": "m", "probe": False, "concurrency": 48}
     tree = {"uplift": {"executor": executor, "plan": {"kind": "official"}, "cache": "none"}}
     config = build_config(RewardConfig, tree)
     with tempfile.TemporaryDirectory() as folder:
