@@ -29,6 +29,8 @@ class RewardScorer:
         tokens_per_batch: memory bound, in tokens that the network computes.
         prefix_sharing: see `rm.evaluate.score.Scorer`.
         hot_prefix_bytes: memory for kept prefixes; 0 keeps none.
+
+    `lock` is held while tokenizer or model are at work; who uses them past this class takes it, too.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class RewardScorer:
             hot_prefix_bytes=hot_prefix_bytes,
         )
         self.notes = (*loaded.notes, *self.scorer.notes)
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
 
     @classmethod
     def from_pretrained(
@@ -77,7 +79,7 @@ class RewardScorer:
 
     def token_counts(self, rows: Sequence[Mapping[str, Any]]) -> list[int]:
         """Tokens of each rendered row, for a budget; one that does not fit counts with all it needs."""
-        with self._lock:  # tokenizers are not safe for several threads at once
+        with self.lock:  # tokenizers are not safe for several threads at once
             encoded = self.scorer.encoder.encode([row_of(row, self.rubric) for row in rows])
         return [len(item.input_ids) or item.overlong for item in encoded]
 
@@ -101,7 +103,7 @@ class RewardScorer:
         """`score` for rows that are known to be right."""
         if not rows:
             return []
-        with self._lock:
+        with self.lock:
             results = self.scorer.results(rows)
         keys = ("score", "dimensions", "unscorable")
         return [{key: result[key] for key in keys if key in result} for result in results]

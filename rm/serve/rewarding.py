@@ -42,7 +42,7 @@ class BatchedJudge(RewardScorer):
     """
 
     def __init__(self, judge: RewardScorer, batcher: Batcher, loop: asyncio.AbstractEventLoop) -> None:
-        self.scorer, self.notes, self._lock = judge.scorer, judge.notes, judge._lock
+        self.scorer, self.notes, self.lock = judge.scorer, judge.notes, judge.lock
         self._batcher = batcher
         self._loop = loop
 
