@@ -71,7 +71,7 @@ def keep_unpacked(backbone: nn.Module) -> None:
     """
     for module in backbone.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010 - an attribute of that class alone
 
 
 def make_lora_config(
