@@ -45,8 +45,8 @@ def surface_baseline(groups: Sequence[Group], train: Sequence[Group] | None = No
     """
     if train is None:
         return _cross_validated(groups)
-    evaluated = {problem_key(group) for group in groups}
-    kept = [group for group in train if problem_key(group) not in evaluated]
+    evaluated = {group.problem_key for group in groups}
+    kept = [group for group in train if group.problem_key not in evaluated]
     shared = len(train) - len(kept)
     left_out = f" ({shared} that share a problem with the evaluated ones left out)" if shared else ""
     if not kept:
@@ -60,7 +60,7 @@ def surface_baseline(groups: Sequence[Group], train: Sequence[Group] | None = No
 def _cross_validated(groups: Sequence[Group]) -> SurfaceResult:
     from sklearn.model_selection import GroupKFold
 
-    keys = [problem_key(group) for group in groups]
+    keys = [group.problem_key for group in groups]
     folds = min(FOLDS, len(set(keys)))
     if folds < 2:
         return SurfaceResult(None, "it needs at least two problems to learn from one and be tried on another")
@@ -97,11 +97,6 @@ def _pipeline() -> Pipeline:
         TfidfVectorizer(ngram_range=(1, 2)),
         LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000),
     )
-
-
-def problem_key(group: Group) -> str:
-    """The problem without its spacing and case: the same problem under two ids must not be on both sides."""
-    return " ".join(group.problem.split()).casefold()
 
 
 def _counted(number: int, noun: str) -> str:

@@ -16,7 +16,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rm.evaluate.surface import problem_key
 from rm.groups import Group
 
 Shortcut = Literal["none", "length", "surface"]
@@ -39,7 +38,7 @@ def shortcut_scores(groups: Sequence[Group], shortcut: Shortcut) -> list[Array]:
     """
     sizes = [len(group.candidates) for group in groups]
     flat = np.zeros(sum(sizes))
-    problems = np.repeat([problem_key(group) for group in groups], sizes)
+    problems = np.repeat([group.problem_key for group in groups], sizes)
     folds = min(FOLDS, len(set(problems.tolist())))
     if shortcut != "none" and folds > 1:
         flat = _out_of_fold(groups, problems, folds, with_words=shortcut == "surface")
