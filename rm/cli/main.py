@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import logging
 import os
 import sys
 import traceback
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if not debug:
         warnings.filterwarnings("ignore", category=FutureWarning)
+        # On some processors it asks at import for a package that nothing here computes with.
+        logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
         return int(args.run(args))
     except TraceLiftError as error:
