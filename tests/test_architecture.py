@@ -1,6 +1,6 @@
 """The rooms of the package and who may enter them, read from the code's own imports.
 
-The table is DESIGN's: imports go one way, from the ground (errors) to the command line. Every import statement
+Imports go one way, from the ground (errors) to the command line. Every import statement
 counts, those inside functions and under TYPE_CHECKING too.
 """
 

@@ -211,7 +211,7 @@ class TraceLiftReward:
         """The rewards of completions, in their order.
 
         Args:
-            items: problem rows (INTERFACES of this project: `problem`, `task_type`, and `reference_solution` or
+            items: problem rows (`problem`, `task_type`, and `reference_solution` or
                 `tests`) with `completion`. Rows of one problem may stand anywhere; an empty list is fine.
 
         Raises:

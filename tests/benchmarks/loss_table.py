@@ -24,7 +24,7 @@ from rm.cli.main import main as tracelift
 from rm.losses import LOSSES
 
 OFFICIAL = "official"
-"""pairwise_bounded 0.7 + cross-entropy 1.0 + Huber 0.5, one positive and 4 negatives a group (FACTS of the paper)."""
+"""pairwise_bounded 0.7 + cross-entropy 1.0 + Huber 0.5, one positive and 4 negatives a group."""
 LISTWISE = ("list_net", "list_mle", "plackett_luce", "lambda_rank")
 
 

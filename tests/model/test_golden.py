@@ -152,7 +152,7 @@ class OfficialLayout:
         return self.folder / "adapter"
 
     def score(self, row: Row, weights: list[float], with_total: bool = True) -> float:
-        """FACTS' formula on the last token's state, row by row and so without padding."""
+        """The official formula on the last token's state, row by row and so without padding."""
         text = f"<task>{row.task_name}</task>\n<type>{row.task_type}</type>\n<problem>\n{row.problem}\n</problem>\n"
         text += f"<reasoning>\n{row.reasoning}\n</reasoning>"
         with torch.no_grad():

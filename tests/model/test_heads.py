@@ -18,7 +18,7 @@ def draw(rows: int = 64, spread: float = 3.0, levels: int = 5) -> tuple[Tensor, 
 
 
 def official(logits: Tensor, total: Tensor | None, weights: Tensor) -> Tensor:
-    """FACTS' formula, term by term, with no thought of numerical range."""
+    """The official formula, term by term, with no thought of numerical range."""
     scores = []
     for row, logit in enumerate(logits.double()):
         rubric = 0.0
