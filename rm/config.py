@@ -412,12 +412,17 @@ def _explain(cls: type, error: ValidationError, source: str) -> list[str]:
                 continue
             near = _near(key, [*known, *sections])
             hint = f"Did you mean {near}?" if near else f"Known here: {_siblings(key, known)}."
+            if near == key:  # a field of the section, but of another of its kinds
+                section = key.rsplit(".", 1)[0]
+                hint = f"It belongs to another {section}.kind ({', '.join(_kinds(cls, section))}). Leave it out."
             problems[key] = f"{source}: unknown key {key}. {hint}"
         elif item["type"].startswith("union_tag"):
             found = item["input"].get("kind") if isinstance(item["input"], Mapping) else item["input"]
             problems[key] = f"{source}: {key}.kind = {found!r}: choose one of {', '.join(_kinds(cls, key))}."
         elif key in problems:
             problems[key] = f"{problems[key].rstrip('.')}; or: {item['msg']}."
+        elif item["type"] == "missing":
+            problems[key] = f"{source}: {key} is missing."
         else:
             problems[key] = f"{source}: {key} = {item['input']!r}: {item['msg']}."
     return list(problems.values())

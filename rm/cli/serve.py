@@ -14,6 +14,10 @@ from rm.errors import ConfigError
 if TYPE_CHECKING:
     from rm.reward.scorer import TraceLiftReward
 
+ALONE = (
+    "This is a reward model alone: /reward and /get_reward answer with its score (rm-only-v1). Serve a bundle for more."
+)
+
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb `serve`."""
@@ -112,7 +116,7 @@ def _reward(args: argparse.Namespace) -> TraceLiftReward:
             tokens_per_batch=args.tokens_per_batch,
             prefix_sharing=args.prefix_sharing,
         )
-        return TraceLiftReward(RewardConfig("rm-only-v1"), judge)
+        return TraceLiftReward(RewardConfig("rm-only-v1"), judge, notes=[ALONE])
     usual = {"rubric": None, "dtype": "auto", "max_length": None, "prefix_sharing": "auto"}
     wrong = [f"--{name.replace('_', '-')}" for name, value in usual.items() if getattr(args, name) != value]
     if wrong:

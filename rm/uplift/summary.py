@@ -252,7 +252,7 @@ def _table_lines(name: str, figures: Mapping[str, Any]) -> list[str]:
 def _order_lines(summary: Mapping[str, Any]) -> list[str]:
     orders = [("", summary["order"])]
     if found := summary.get("likelihood"):
-        orders.append((", nats", found["masked_nats"]["order"]))
+        orders.append((", nats, masked", found["masked_nats"]["order"]))
     rows = [
         (f"{JUDGE_NAMES[name]}{unit}", row) for unit, order in orders for name, row in order.items() if row["pairs"]
     ]
@@ -311,6 +311,10 @@ def _cost_lines(summary: Mapping[str, Any]) -> list[str]:
     for name, reasons in (("Failed runs", "failed"), ("Lost calls", "lost"), ("Not judged", "unjudged")):
         if cost[reasons]:
             lines.append(f"{name}: {_reasons(cost[reasons])}.")
+    if cost["resumed_runs"]:
+        lines.append(
+            f"These costs are of this session alone; it took over {cost['resumed_runs']:,} runs of an earlier one."
+        )
     return lines
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from rm.config import build_config
+from rm.config import build_config, load_config
 from rm.errors import ConfigError, MissingExtra
+from rm.uplift.config import UpliftConfig
 from rm.uplift.executors.arithmetic import ArithmeticExecutor
 from rm.uplift.executors.config import (
     ArithmeticConfig,
@@ -170,3 +171,10 @@ def test_the_configuration_loads_no_engine():
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "transformers", "httpx", "vllm", "numpy"} & set(loaded)
+
+
+def test_a_field_of_another_kind_and_a_missing_one_are_told():
+    with pytest.raises(ConfigError) as caught:
+        load_config(UpliftConfig, None, {"executor.kind": "openai", "executor.error_rate": "0.1"})
+    assert "executor.model is missing." in str(caught.value)
+    assert "executor.error_rate. It belongs to another executor.kind (openai, arithmetic" in str(caught.value)

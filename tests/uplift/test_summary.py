@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -179,3 +180,9 @@ def test_shrunken_values_lie_between_the_raw_one_and_the_mean():
 def test_nothing_measured_is_nothing_shrunken():
     found = with_shrunken_values([result("p", 0, "positive", None)])
     assert found[0].shrunken is None
+
+
+def test_the_costs_of_a_resumed_measurement_say_that_they_are_not_all():
+    summary = summarize_uplift(RESULTS, replace(TOTALS, resumed_runs=512), 0)
+    assert "took over 512 runs of an earlier one" in format_summary(summary)
+    assert "took over" not in format_summary(summarize_uplift(RESULTS, TOTALS, 0))
