@@ -252,16 +252,16 @@ def _table_lines(name: str, figures: Mapping[str, Any]) -> list[str]:
 def _order_lines(summary: Mapping[str, Any]) -> list[str]:
     orders = [("", summary["order"])]
     if found := summary.get("likelihood"):
-        orders.append((", nats, masked", found["masked_nats"]["order"]))
+        orders.append((", masked nats", found["masked_nats"]["order"]))
     rows = [
         (f"{JUDGE_NAMES[name]}{unit}", row) for unit, order in orders for name, row in order.items() if row["pairs"]
     ]
     if not rows:
         return []
-    head = f"{'order within a problem':<24}{'pairs':>9}{'same':>10}{'opposite':>10}{'clearly':>9}{'tied':>8}"
+    head = f"{'order within a problem':<26}{'pairs':>9}{'same':>10}{'opposite':>10}{'clearly':>9}{'tied':>8}"
     return [head] + [
-        f"{name:<24}{row['pairs']:>9,}{row['same']:>10,}{row['opposite']:>10,}"
-        f"{'-' if name.endswith('nats') else format(row['clearly_opposite'], ','):>9}{row['tied']:>8,}"
+        f"{name:<26}{row['pairs']:>9,}{row['same']:>10,}{row['opposite']:>10,}"
+        f"{'-' if 'nats' in name else format(row['clearly_opposite'], ','):>9}{row['tied']:>8,}"
         for name, row in rows
     ]
 
@@ -284,6 +284,11 @@ def calibration_lines(summary: Mapping[str, Any]) -> list[str]:
             f"{signed(report['rank_correlation'])}, R2 {signed(report['r2'])}; intervals of predictions are "
             f"+-{report['half_width']:.3f}."
         )
+        without = summary["traces"] - found["sampled_traces"] - found["predicted_traces"]
+        if without:
+            lines.append(
+                f"{without:,} got no value, most for lying outside what the fit has seen; their notes say why."
+            )
     for name, mean in found["means"].items():
         if mean is not None:
             lines.append(

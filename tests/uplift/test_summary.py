@@ -117,7 +117,7 @@ def test_it_is_json(summary):
 def test_the_terminal_shows_it(summary):
     text = format_summary(summary)
     assert "positives                       3         3   +0.083  -0.500 to +0.500" in text
-    assert "rubric total                    7         3         3        1       1" in text
+    assert "rubric total                      7         3         3        1       1" in text
     assert "240 completions in 30 calls, 2.0 s, 120.0 a second" in text
     assert "Lost calls: 3 timeout." in text
     assert "RM score" not in text
