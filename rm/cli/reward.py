@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rm.cli.overrides import read_overrides
-from rm.errors import ConfigError, DataError, Problem
+from rm.errors import ConfigError, DataError, Problem, TraceLiftError
 
 if TYPE_CHECKING:
     from rm.reward.bundle import Bundle
@@ -226,15 +226,22 @@ def _score(args: argparse.Namespace) -> int:
     with closing(_open(args, bundle)) as reward:
         _check_rows(reward, rows, lines, source)
         reward.start_sync()
-        with tqdm(total=len(rows), desc="reward", unit="trace", file=sys.stderr, disable=None) as bar:
-            for start in range(0, len(rows), BATCH):
-                results += reward.score_sync(rows[start : start + BATCH])
-                bar.update(len(results) - bar.n)
+        try:
+            with tqdm(total=len(rows), desc="reward", unit="trace", file=sys.stderr, disable=None) as bar:
+                for start in range(0, len(rows), BATCH):
+                    results += reward.score_sync(rows[start : start + BATCH])
+                    bar.update(len(results) - bar.n)
+        except (KeyboardInterrupt, TraceLiftError) as error:
+            if results and not to_stdout:
+                partial = f"{args.output}.partial"
+                write_text_whole(partial, _lines_of(rows, results), force=True)
+                kept = f"The first {len(results):,} of {len(rows):,} rows are done: {partial}"
+                if isinstance(error, KeyboardInterrupt):
+                    raise KeyboardInterrupt(kept) from None
+                error.add_note(kept)
+            raise
         stats = reward.stats()
-    text = "".join(
-        json.dumps({**row, **result.as_row()}, ensure_ascii=False) + "\n"
-        for row, result in zip(rows, results, strict=True)
-    )
+    text = _lines_of(rows, results)
     if to_stdout:
         sys.stdout.write(text)
     else:
@@ -245,6 +252,12 @@ def _score(args: argparse.Namespace) -> int:
         print("\n\n".join(explain(result, reward.recipe) for result in results))
     _tell(args, stats, to_stdout or args.explain)
     return 0 if stats.unmeasured < len(rows) or not rows else 1
+
+
+def _lines_of(rows: Sequence[Mapping[str, Any]], results: Sequence[RewardResult]) -> str:
+    """Each row with its result, as far as there are results."""
+    pairs = zip(rows, results, strict=False)
+    return "".join(json.dumps({**row, **result.as_row()}, ensure_ascii=False) + "\n" for row, result in pairs)
 
 
 def _read(source: str) -> tuple[list[Mapping[str, Any]], list[int]]:

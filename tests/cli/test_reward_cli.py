@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rm.errors import RunError
+from rm.reward.scorer import TraceLiftReward
+
 QUICK = ["--uplift.cache", "none", "--uplift.plan.kind", "sampled", "--uplift.plan.runs", "2"]
 
 
@@ -118,3 +121,23 @@ def test_the_shipped_configurations_are_sound(name):
 
     config = load_config(RewardConfig, Path(__file__).parents[2] / "configs" / f"{name}.yaml")
     assert config.recipe().formula.name in ("tracelift-math-v1", "tracelift-code-v1")
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (RunError("The executor is gone."), 1)])
+def test_what_is_done_is_kept_when_scoring_stops(run, bundle, rows, tmp_path, monkeypatch, stop, code):
+    score, calls = TraceLiftReward.score_sync, []
+
+    def second_fails(self, items):
+        calls.append(items)
+        if len(calls) == 2:
+            raise stop
+        return score(self, items)
+
+    monkeypatch.setattr("rm.cli.reward.BATCH", 2)
+    monkeypatch.setattr(TraceLiftReward, "score_sync", second_fails)
+    out = tmp_path / "rewards.jsonl"
+    ran = run("reward", "score", bundle, "--input", rows, "--output", out)
+    kept = [json.loads(line) for line in Path(f"{out}.partial").read_text().splitlines()]
+    assert (ran.code, len(kept), out.exists()) == (code, 2, False)
+    assert "The first 2 of 3 rows are done" in ran.err
+    assert kept[0]["formula"] == "tracelift-math-v1"
