@@ -16,6 +16,7 @@ from rm.errors import ConfigError, DataError, Problem, TraceLiftError
 
 if TYPE_CHECKING:
     from rm.reward.bundle import Bundle
+    from rm.reward.config import RewardConfig
     from rm.reward.parts import RewardResult
     from rm.reward.scorer import RewardStats, TraceLiftReward
 
@@ -223,8 +224,8 @@ def _score(args: argparse.Namespace) -> int:
     rows, lines = _read(source)
     bundle = _load(args)
     results: list[RewardResult] = []
+    _check_rows(bundle.config, rows, lines, source)
     with closing(_open(args, bundle)) as reward:
-        _check_rows(reward, rows, lines, source)
         reward.start_sync()
         try:
             with tqdm(total=len(rows), desc="reward", unit="trace", file=sys.stderr, disable=None) as bar:
@@ -270,10 +271,12 @@ def _read(source: str) -> tuple[list[Mapping[str, Any]], list[int]]:
     return [row.value for row in read], [row.line for row in read]
 
 
-def _check_rows(reward: TraceLiftReward, rows: Sequence[Any], lines: Sequence[int], source: str) -> None:
-    """All rows before the first is scored, with their lines. Raises: DataError."""
+def _check_rows(config: RewardConfig, rows: Sequence[Any], lines: Sequence[int], source: str) -> None:
+    """All rows before anything is loaded, with their lines. Raises: DataError."""
+    from rm.reward.items import check_items
+
     try:
-        reward.check_items(rows)
+        check_items(rows, bool(config.recipe().needs & {"uplift", "end_to_end"}))
     except DataError as error:
         told = []
         for problem in error.problems:
