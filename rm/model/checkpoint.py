@@ -23,7 +23,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from rm.errors import ConfigError
 from rm.model.facts import stated_facts
-from rm.model.lora import PeftModel, keep_unpacked, load_lora, quantization_config, unwrap
+from rm.model.lora import PeftModel, load_lora, quantization_config, unwrap
 from rm.model.reward_model import (
     RM_KEYS,
     RewardModel,
@@ -272,9 +272,7 @@ def _load_adapter(
     config.base_fingerprint = files.config.get("rm_base_fingerprint", actual)
     if config.base_fingerprint != actual:
         notes.append(OTHER_BASE)
-    backbone = load_backbone(base_source, dropout=how.dropout, **how.kwargs, **_quantized(kind, how))
-    keep_unpacked(backbone)
-    model = RewardModel(config, backbone)
+    model = RewardModel(config, load_backbone(base_source, dropout=how.dropout, **how.kwargs, **_quantized(kind, how)))
     wrapped = load_lora(model, Path(source.local_directory()), shapes, trainable=trainable)
     wrapped.peft_config["default"].base_model_name_or_path = base_name
     if kind == "none":

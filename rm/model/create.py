@@ -19,7 +19,6 @@ from rm.model.lora import (
     LoraConfig,
     add_lora,
     head_states,
-    keep_unpacked,
     load_lora_state,
     lora_state,
     make_lora_config,
@@ -116,7 +115,6 @@ def _start_fresh(recipe: Recipe, device: torch.device) -> LoadedModel:
         dtype=dtype,
         **extra,
     )
-    keep_unpacked(backbone)
     tokenizer = load_tokenizer(source)
     pooling = recipe.pooling if recipe.pooling != "auto" else default_pooling(backbone.config)
     model = RewardModel(_config(recipe, backbone.config, pooling), backbone)

@@ -24,7 +24,7 @@ from rm.model.card import TRAINING, write_card
 from rm.model.checkpoint import LoadedModel, load_reward_model, model_directory, save_reward_model
 from rm.model.layout import PaddedLayout
 from rm.model.lora import merge_lora
-from rm.model.scoring import encoder_of, score_tokens
+from rm.model.scoring import Scores, encoder_of, score_tokens
 from rm.rubric import Rubric
 from rm.text import Row
 
@@ -151,6 +151,17 @@ def _storage(dtype: str, source: LoadedModel, merge: bool) -> torch.dtype:
     return STORAGE.get(source.stored_dtype, torch.float32)
 
 
+def padded_scores(loaded: LoadedModel, tokens: Sequence[Sequence[int]], pad_id: int) -> Scores:
+    """Scores of N token lists the plain way, which shares nothing and so can be held against any other."""
+    return score_tokens(
+        loaded.model,
+        tokens,
+        layout=PaddedLayout(pad_id),
+        num_dimensions=len(loaded.rubric.dimensions),
+        device=next(loaded.model.parameters()).device,
+    )
+
+
 def _scores(loaded: LoadedModel, rows: Sequence[Row], name: str) -> tuple[np.ndarray, np.ndarray]:
     """Scores and logits; NaN where a probe does not fit. Raises: RunError where `name` gives NaN for one that does."""
     encoder = encoder_of(loaded)
@@ -158,13 +169,7 @@ def _scores(loaded: LoadedModel, rows: Sequence[Row], name: str) -> tuple[np.nda
     fitting = [index for index, item in enumerate(encoded) if item.fits]
     if not fitting:
         raise ConfigError("No probe text fits the model's length limit. Give groups of your own with --probes FILE.")
-    found = score_tokens(
-        loaded.model,
-        [encoded[index].input_ids for index in fitting],
-        layout=PaddedLayout(encoder.pad_id),
-        num_dimensions=len(loaded.rubric.dimensions),
-        device=next(loaded.model.parameters()).device,
-    )
+    found = padded_scores(loaded, [encoded[index].input_ids for index in fitting], encoder.pad_id)
     failed = int(np.count_nonzero(~np.isfinite(found.score)))
     if failed:
         raise RunError(f"{name} scores NaN on {failed} of {len(fitting)} probe texts. Nothing was written.")

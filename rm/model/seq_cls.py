@@ -28,13 +28,13 @@ from rm.metrics import kendall_tau, spearman_rho
 from rm.model.card import write_seq_cls_card
 from rm.model.chat_text import chat_template
 from rm.model.checkpoint import LoadedModel, load_reward_model, model_directory
-from rm.model.export import STORAGE
+from rm.model.export import STORAGE, padded_scores
 from rm.model.layout import PaddedLayout
 from rm.model.linear_head import fit_head
 from rm.model.lora import merge_lora
 from rm.model.pooling import last_token
 from rm.model.reward_model import RewardModel
-from rm.model.scoring import encoder_of, score_tokens
+from rm.model.scoring import encoder_of
 from rm.model.weights import quiet_loading
 from rm.rubric import Rubric
 from rm.text import Row, pad
@@ -264,14 +264,7 @@ def _texts(source: LoadedModel, groups: Groups, task_type: str, use: str) -> _Te
         raise ConfigError(
             "The tokenizer reads a text otherwise when the chat template has written it. Export it without --seq-cls."
         )
-    scored = score_tokens(
-        source.model,
-        [own[index].input_ids for index in kept],
-        layout=PaddedLayout(encoder.pad_id),
-        num_dimensions=len(source.rubric.dimensions),
-        device=next(source.model.parameters()).device,
-        tokens_per_batch=TOKENS_PER_BATCH,
-    )
+    scored = padded_scores(source, [own[index].input_ids for index in kept], encoder.pad_id)
     return _Texts(
         [tokens[index] for index in kept], scored.logit, [number[index] for index in kept], len(rows) - len(kept)
     )

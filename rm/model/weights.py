@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.utils import logging as hf_logging
 
 from rm.errors import ConfigError
+from rm.model.lora import keep_unpacked
 from rm.model.reward_model import check_architecture, no_pooler
 from rm.sources import Source
 
@@ -121,6 +122,7 @@ def load_backbone(source: Source, dropout: float | None = None, **kwargs: Any) -
             **kwargs,
         )
     check_all_loaded(source, info)
+    keep_unpacked(model)
     return model
 
 
