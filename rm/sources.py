@@ -32,7 +32,8 @@ TINY = "tiny"
 SHIPPED = resources.files("rm") / "lab"
 TINY_BASE, TINY_EXECUTOR = "tiny_base", "tiny_executor"
 DOWNLOADED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w./-]+)?")
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_NAME = re.compile(_REPOSITORY.pattern + r"(:[\w./-]+)?")
 
 
 class HubUnreachable(ConfigError):
@@ -122,20 +123,13 @@ def find_source(name: str, what: str, revision: str | None = None, tiny: str = T
         raise ConfigError(f"{what}: no name. Give a directory, or a hub name such as ORG/NAME.")
     if name == TINY:
         return Source(str(SHIPPED / tiny), "", True)
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = _directory(name, what, _HUB_NAME)
+    if path is not None:
         return Source(str(path), "", True)
-    if path.exists():
-        raise ConfigError(f"{what}: {name} is a file, expected a directory.")
-    if name.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(name):
-        raise ConfigError(f"{what}: no such directory: {name}. Give a directory, or a hub name such as ORG/NAME.")
     repository, _, subfolder = name.partition(":")
     source = Source(repository, subfolder, False, revision or None, offline=not hub_reachable())
     if source.offline and not (source.read_json("config.json") or source.read_json("adapter_config.json")):
-        raise HubUnreachable(
-            f"{what}: {name} is neither a directory here nor in the local cache, and the hub cannot be reached. "
-            "Download it on a machine with a network and give its directory."
-        )
+        raise _unreachable(name, what)
     return source
 
 
@@ -146,25 +140,37 @@ def whole_repository(name: str, what: str, revision: str | None = None) -> Path:
         ConfigError: neither a directory nor a repository that can be read.
         HubUnreachable: a hub name that is not in the cache, and no network.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = _directory(name, what, _REPOSITORY)
+    if path is not None:
         return path
-    if path.exists():
-        raise ConfigError(f"{what}: {name} is a file, expected a directory.")
-    if name.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(name) or ":" in name:
-        raise ConfigError(f"{what}: no such directory: {name}. Give a directory, or a hub name such as ORG/NAME.")
     offline = not hub_reachable()
     try:
         return Path(snapshot_download(name, revision=revision, local_files_only=offline))
     except RepositoryNotFoundError as error:
         raise ConfigError(f"{what}: {name}: no such repository on the hub, or it is private ({error}).") from None
     except LocalEntryNotFoundError:
-        raise HubUnreachable(
-            f"{what}: {name} is neither a directory here nor in the local cache, and the hub cannot be reached. "
-            "Download it on a machine with a network and give its directory."
-        ) from None
+        raise _unreachable(name, what) from None
     except (HfHubHTTPError, OSError) as error:
         raise RunError(f"{what}: {name} could not be downloaded: {error}") from None
+
+
+def _directory(name: str, what: str, hub_name: re.Pattern[str]) -> Path | None:
+    """The directory of that name; None for what may be a name of the hub. Raises: ConfigError for neither."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise ConfigError(f"{what}: {name} is a file, expected a directory.")
+    if name.startswith((".", "/", "~")) or not hub_name.fullmatch(name):
+        raise ConfigError(f"{what}: no such directory: {name}. Give a directory, or a hub name such as ORG/NAME.")
+    return None
+
+
+def _unreachable(name: str, what: str) -> HubUnreachable:
+    return HubUnreachable(
+        f"{what}: {name} is neither a directory here nor in the local cache, and the hub cannot be reached. "
+        "Download it on a machine with a network and give its directory."
+    )
 
 
 def push_directory(
