@@ -100,11 +100,8 @@ def _outputs(out: str) -> list[Path]:
 async def _measure(config: UpliftConfig, problems: Sequence[Problem], args: argparse.Namespace) -> Measurement:
     from rm.uplift.cache import BaselineCache
     from rm.uplift.executors.config import make_executor
-    from rm.uplift.setup import Setup
     from rm.uplift.trials import TrialLimits, measure
-    from rm.uplift.verifiers.table import make_verifier
 
-    options = {"math": config.math, "code": config.code}
     executor = make_executor(config.executor)
     verifiers: dict[Any, Any] = {}
     cache = None
@@ -113,19 +110,11 @@ async def _measure(config: UpliftConfig, problems: Sequence[Problem], args: argp
         for note in executor.notes:
             print(note, file=sys.stderr)
         for task in sorted({problem.task for problem in problems}) if config.plan.samples else ():
-            verifiers[task] = make_verifier(task, options[task])
+            verifiers[task] = config.verifier(task)
         path = config.cache_path() if config.plan.samples else None
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
             cache = BaselineCache(path)
-        setup = Setup(
-            executor,
-            verifiers,
-            config.plan.make(),
-            sampling=config.sampling.make(),
-            partial=config.partial,
-            seed=config.seed,
-        )
+        setup = config.setup(executor, verifiers, config.plan.make())
         limits = TrialLimits(attempts=config.attempts, traces_at_once=config.traces_at_once)
         with _Bar() as bar:
             return await measure(

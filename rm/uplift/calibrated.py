@@ -8,7 +8,6 @@ rest on the regression: they are those of the sampled problems, corrected by a c
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from rm.uplift.estimate import AdjustedMean, Calibration, Features, adjusted_mean, calibrate
 from rm.uplift.estimate.control import LEAST_SAMPLED
-from rm.uplift.results import POSITIVE, CalibrationResult, LikelihoodResult, TraceResult
+from rm.uplift.results import POSITIVE, CalibrationResult, LikelihoodResult, TraceResult, counted
 
 METHOD = "calibrated"
 BOUND_NATS = 5.0
@@ -60,13 +59,9 @@ def _merged(scored: TraceResult, sampled: TraceResult) -> TraceResult:
         sampled,
         likelihood=scored.likelihood,
         notes=(*sampled.notes, *scored.notes),
-        failures=_sum(sampled.failures, scored.failures),
-        baseline_failures=_sum(sampled.baseline_failures, scored.baseline_failures),
+        failures=counted(sampled.failures, scored.failures),
+        baseline_failures=counted(sampled.baseline_failures, scored.baseline_failures),
     )
-
-
-def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    return dict(sorted((Counter(one) + Counter(other)).items()))
 
 
 def _features(found: LikelihoodResult | None) -> Features | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,10 +14,14 @@ from pydantic.dataclasses import dataclass
 from rm.config import CLOSED, Bool, NonNegativeInt, PositiveInt
 from rm.errors import ConfigError
 from rm.uplift.estimate import OFFICIAL, Adaptive, Sampled
-from rm.uplift.executors.base import Sampling
+from rm.uplift.executors.base import Executor, Sampling
 from rm.uplift.executors.config import ArithmeticConfig, ExecutorConfig, likelihoods_refused
 from rm.uplift.plans import AnyPlan, Calibrated, Likelihood
+from rm.uplift.problems import Task
 from rm.uplift.prompts import TEMPLATES
+from rm.uplift.setup import Setup
+from rm.uplift.verifiers.base import Verifier
+from rm.uplift.verifiers.table import make_verifier
 
 Probability = Annotated[float, Field(strict=True, gt=0, lt=1)]
 
@@ -133,6 +138,15 @@ class UpliftConfig:
     def __post_init__(self) -> None:
         if self.plan.needs_likelihoods and (refused := likelihoods_refused(self.executor)):
             raise ConfigError(f"plan.kind = {self.plan.kind}: {refused}")
+
+    def setup(self, executor: Executor, verifiers: Mapping[Task, Verifier], plan: AnyPlan) -> Setup:
+        """What is measured with, of an executor and verifiers that are open; `plan` is `self.plan.make()`."""
+        sampling = self.sampling.make()
+        return Setup(executor, verifiers, plan, sampling=sampling, partial=self.partial, seed=self.seed)
+
+    def verifier(self, task: Task) -> Verifier:
+        """A verifier with this configuration's options. Raises: as `make_verifier`."""
+        return make_verifier(task, {"math": self.math, "code": self.code}[task])
 
     def cache_path(self) -> Path | None:
         """Where baselines are kept; None for nowhere."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 
 from rm.errors import ConfigError
@@ -19,7 +18,7 @@ from rm.uplift.journal import Journal, LogName
 from rm.uplift.meter import Meter, Tally
 from rm.uplift.problems import Problem, Trace
 from rm.uplift.prompts import known_answer, written_answer
-from rm.uplift.results import BASELINE_ONLY, LIKELIHOOD, LikelihoodResult, TraceResult
+from rm.uplift.results import BASELINE_ONLY, LIKELIHOOD, LikelihoodResult, TraceResult, counted
 from rm.uplift.runs import LOST, every_trace
 from rm.uplift.setup import Setup
 
@@ -113,8 +112,8 @@ class Likelihoods:
                 length=len(own.reasoning),
             ),
             notes=() if answer else (NO_ANSWER[problem.task],),
-            failures=_counted(with_trace[1] + with_masked[1]),
-            baseline_failures=_counted(alone[1]),
+            failures=counted(with_trace[1] + with_masked[1]),
+            baseline_failures=counted(alone[1]),
             rm_score=own.rm_score,
             total=own.total,
         )
@@ -158,7 +157,3 @@ class _Once:
             if self._found is None:
                 self._found = await self._make()
         return self._found
-
-
-def _counted(reasons: Sequence[str]) -> dict[str, int]:
-    return dict(sorted(Counter(reasons).items()))

@@ -30,12 +30,10 @@ from rm.uplift.plans import Calibrated, Likelihood
 from rm.uplift.problems import IOTest, Problem, Task, Trace
 from rm.uplift.results import TraceResult
 from rm.uplift.runs import Arm, Runner, Slot, first_error, first_seed
-from rm.uplift.setup import Setup
 from rm.uplift.trials import TrialLimits, Trials
 from rm.uplift.verifiers.base import Verdict, Verifier
 from rm.uplift.verifiers.code import CodeVerifier
 from rm.uplift.verifiers.styles import DEFAULT_STYLE, execution_reward
-from rm.uplift.verifiers.table import make_verifier
 
 PROBLEMS_KEPT = 4096
 """Problems whose baseline runs stay in memory, the least recently used going first."""
@@ -214,14 +212,7 @@ class LiveUplift:
 
     def _machinery(self, executor: Executor) -> tuple[Trials, Runner]:
         config = self.config
-        setup = Setup(
-            executor,
-            self._verifiers,
-            self._plan,
-            sampling=config.sampling.make(),
-            partial=config.partial,
-            seed=config.seed,
-        )
+        setup = config.setup(executor, self._verifiers, self._plan)
         endless = FailureLimit(rate=1.0)
         limits = TrialLimits(attempts=config.attempts, failures=endless)
         meter = Meter(endless)
@@ -263,7 +254,7 @@ class LiveUplift:
         """Makes it and has it judge what it must pass. Raises: TraceLiftError where it does not."""
         if task in self._verifiers:
             return
-        verifier = make_verifier(task, {"math": self.config.math, "code": self.config.code}[task])
+        verifier = self.config.verifier(task)
         problem, completion = PROBES[task]
         try:
             verdict = await verifier.verify(completion, problem)

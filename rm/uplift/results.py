@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -141,6 +142,18 @@ class Measurement:
     results: tuple[TraceResult, ...]
     totals: Totals
     calibration: CalibrationResult | None = None
+
+
+def counted(*reasons: Iterable[str] | Mapping[str, int]) -> dict[str, int]:
+    """How often each reason came, in the order of the alphabet: rows do not depend on which came first.
+
+    Args:
+        reasons: reasons as they came, or counts of them; all are added up.
+    """
+    total: Counter[str] = Counter()
+    for each in reasons:
+        total.update(each)
+    return dict(sorted(total.items()))
 
 
 def longest_baselines(results: Iterable[TraceResult]) -> dict[str, TraceResult]:

@@ -17,8 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +34,7 @@ from rm.uplift.likelihoods import Likelihoods
 from rm.uplift.meter import FailureLimit, Meter, Progress, Tally
 from rm.uplift.plans import Calibrated, Likelihood, Plan
 from rm.uplift.problems import Problem, Trace
-from rm.uplift.results import BASELINE_ONLY, Measurement, TraceResult, with_shrunken_values
+from rm.uplift.results import BASELINE_ONLY, Measurement, TraceResult, counted, with_shrunken_values
 from rm.uplift.runs import Runner, Slot, every_trace, first_error
 from rm.uplift.setup import Setup
 
@@ -263,14 +262,9 @@ def _mean_score(slots: Sequence[Slot]) -> float | None:
 
 def _failed(slots: Sequence[Slot]) -> dict[str, int]:
     """Reason -> runs without success."""
-    return _counted(slot.run.reason for slot in slots if slot.run is not None and not slot.run.passed)
+    return counted(slot.run.reason for slot in slots if slot.run is not None and not slot.run.passed)
 
 
 def _failures(slots: Sequence[Slot]) -> dict[str, int]:
     """Reason -> attempts that came to nothing."""
-    return _counted(reason for slot in slots for reason in slot.failures)
-
-
-def _counted(reasons: Iterable[str]) -> dict[str, int]:
-    """By reason, in the order of the alphabet: rows do not depend on which came first."""
-    return dict(sorted(Counter(reasons).items()))
+    return counted(reason for slot in slots for reason in slot.failures)
