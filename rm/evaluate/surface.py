@@ -17,6 +17,7 @@ import numpy as np
 from rm.groups import Group
 
 if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
 
 FOLDS = 5
@@ -88,15 +89,18 @@ def _fit_and_score(train: Sequence[Group], groups: Sequence[Group]) -> list[np.n
     return np.split(flat, np.cumsum(sizes)[:-1])
 
 
+def linear_classifier() -> LogisticRegression:
+    """What tells positives from negatives by features of the surface."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000)
+
+
 def _pipeline() -> Pipeline:
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    return make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2)),
-        LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000),
-    )
+    return make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), linear_classifier())
 
 
 def _counted(number: int, noun: str) -> str:

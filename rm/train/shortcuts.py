@@ -16,12 +16,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rm.evaluate.surface import FOLDS, linear_classifier
 from rm.groups import Group
 
 Shortcut = Literal["none", "length", "surface"]
 Array = NDArray[np.float64]
 
-FOLDS = 5
 LARGEST = 4.0
 """Bound of the log-odds: beyond it a trace would weigh nothing at all."""
 
@@ -48,7 +48,6 @@ def shortcut_scores(groups: Sequence[Group], shortcut: Shortcut) -> list[Array]:
 def _out_of_fold(groups: Sequence[Group], problems: NDArray[np.str_], folds: int, *, with_words: bool) -> Array:
     from scipy.sparse import csr_matrix, hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GroupKFold
 
     texts = [candidate.reasoning for group in groups for candidate in group.candidates]
@@ -61,7 +60,7 @@ def _out_of_fold(groups: Sequence[Group], problems: NDArray[np.str_], folds: int
     for inside, outside in GroupKFold(folds).split(texts, groups=problems):
         if positive[inside].all() or not positive[inside].any():
             continue
-        model = LogisticRegression(C=10.0, class_weight="balanced", max_iter=1000)
+        model = linear_classifier()
         scores[outside] = model.fit(features[inside], positive[inside]).decision_function(features[outside])
     return scores
 
