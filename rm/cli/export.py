@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 
+from rm.cli.scoring import probe_rows
 from rm.errors import ConfigError
 
 PROBE_GROUPS = 40
@@ -67,10 +68,7 @@ def _export(args: argparse.Namespace) -> int:
         raise ConfigError(f"--dtype {args.dtype} is of merged weights; an adapter is kept as it is. Leave it out.")
     if args.seq_cls != bool(args.fit_on):
         raise ConfigError("--seq-cls and --fit-on FILE go together: the head is fitted on groups.")
-    from rm.evaluate.score import rows_of
     from rm.files import check_directory
-    from rm.groups import load_groups
-    from rm.lab import SAMPLE_DEV
     from rm.model.checkpoint import model_directory
     from rm.model.export import export_model
 
@@ -84,11 +82,10 @@ def _export(args: argparse.Namespace) -> int:
     check_directory(args.out, args.force, inputs, made_with=_MADE_WITH)
     if args.seq_cls:
         return _export_seq_cls(args)
-    groups = load_groups(args.probes or [SAMPLE_DEV])[:PROBE_GROUPS]
     report = export_model(
         args.model,
         args.out,
-        lambda rubric: [rows_of(group, rubric) for group in groups],
+        probe_rows(args.probes, PROBE_GROUPS),
         merge=True if args.merge else False if args.adapter else None,
         dtype=args.dtype,
         base=args.base,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rm.cli.overrides import read_overrides
+from rm.cli.scoring import probe_rows
 from rm.errors import ConfigError, DataError, Problem, TraceLiftError
 
 if TYPE_CHECKING:
@@ -89,10 +90,7 @@ def _add_export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _export(args: argparse.Namespace) -> int:
     from rm.config import load_config
-    from rm.evaluate.score import rows_of
     from rm.files import check_directory
-    from rm.groups import load_groups
-    from rm.lab import SAMPLE_DEV
     from rm.reward.config import RewardConfig
     from rm.reward.export import export_bundle
 
@@ -100,12 +98,11 @@ def _export(args: argparse.Namespace) -> int:
     config.recipe()
     inputs = [path for path in (args.model, args.config, args.base, args.metrics, *(args.probes or ())) if path]
     check_directory(args.out, args.force, inputs, made_with=_MADE_WITH)
-    groups = load_groups(args.probes or [SAMPLE_DEV])[:PROBE_GROUPS]
     report = export_bundle(
         args.model,
         config,
         args.out,
-        lambda rubric: [rows_of(group, rubric) for group in groups],
+        probe_rows(args.probes, PROBE_GROUPS),
         merge=not args.adapter,
         dtype=args.dtype,
         base=args.base,
@@ -276,7 +273,7 @@ def _check_rows(config: RewardConfig, rows: Sequence[Any], lines: Sequence[int],
     from rm.reward.items import check_items
 
     try:
-        check_items(rows, bool(config.recipe().needs & {"uplift", "end_to_end"}))
+        check_items(rows, config.recipe().executes)
     except DataError as error:
         told = []
         for problem in error.problems:

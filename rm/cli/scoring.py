@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rm.evaluate.scored import ScoredGroup
     from rm.groups import Group
     from rm.model import LoadedModel
+    from rm.rubric import Rubric
+    from rm.text import Row
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +93,20 @@ def score_groups(scorer: Scorer, groups: Sequence[Group], label: str = "score") 
     count = sum(len(group.candidates) for group in groups)
     with tqdm(total=count, desc=label, unit="trace", file=sys.stderr, disable=None) as bar:
         return scorer.groups(groups, bar.update)
+
+
+def probe_rows(files: Sequence[str] | None, most: int) -> Callable[[Rubric], list[list[Row]]]:
+    """What an export is compared on: the first groups of files, else of the shipped ones, as a rubric reads them.
+
+    Raises:
+        DataError: at once, for files that hold no sound groups.
+    """
+    from rm.evaluate.score import rows_of
+    from rm.groups import load_groups
+    from rm.lab import SAMPLE_DEV
+
+    groups = load_groups(files or [SAMPLE_DEV])[:most]
+    return lambda rubric: [rows_of(group, rubric) for group in groups]
 
 
 def positive(text: str) -> int:

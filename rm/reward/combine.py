@@ -266,6 +266,11 @@ class Recipe:
         """What must be measured."""
         return self.formula.needs(self.weights, self.options)
 
+    @property
+    def executes(self) -> bool:
+        """Whether the executor is needed."""
+        return bool(self.needs & {"end_to_end", "uplift"})
+
     def combine(self, parts: Parts, failures: Iterable[str] = (), notes: Iterable[str] = ()) -> RewardResult:
         """The reward of measured parts.
 

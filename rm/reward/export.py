@@ -122,7 +122,7 @@ def export_bundle(
             "formula": {"name": config.formula, "text": recipe.formula.text, "weights": dict(recipe.weights)},
             "needs": sorted(recipe.needs),
             "model": facts,
-            "uplift": {**uplift_facts(config.uplift), "cached_runs": runs} if _executes(recipe.needs) else None,
+            "uplift": {**uplift_facts(config.uplift), "cached_runs": runs} if recipe.executes else None,
             "template": TEMPLATE_VERSION,
             "provenance": {"versions": versions(), "metrics": dict(metrics or {}), **_training(staging / MODEL)},
         }
@@ -130,10 +130,6 @@ def export_bundle(
         write_manifest(staging, content)
         difference = _loaded_again(staging, before)
     return BundleReport(str(out), config.formula, form, len(before), difference, runs, notes)
-
-
-def _executes(needs: frozenset[Any]) -> bool:
-    return bool(needs & {"uplift", "end_to_end"})
 
 
 def _merge(model: str | Path, merge: bool, base: str | None) -> bool | None:

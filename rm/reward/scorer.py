@@ -112,7 +112,7 @@ class TraceLiftReward:
             raise ConfigError(f"{config.formula} needs a reward model. Give one.")
         self.notes = (*notes, *(judge.notes if judge else ()))
         self._separate_run = "end_to_end" in self._needs
-        self._executes = bool(self._needs & {"uplift", "end_to_end"})
+        self._executes = self.recipe.executes
         self._loop = LoopThread("tracelift-reward")
         self._here: _Here | None = None
         self._tally = _Tally(config.limits)
@@ -202,10 +202,6 @@ class TraceLiftReward:
                 self._loop.wait(self._here.close())
             self._here = None
         self._loop.stop()
-
-    def check_items(self, items: Sequence[Any]) -> None:
-        """Whether `score` would take these items, without scoring them. Raises: DataError with all that is wrong."""
-        check_items(items, self._executes)
 
     async def score(self, items: Sequence[Mapping[str, Any]]) -> list[RewardResult]:
         """The rewards of completions, in their order.

@@ -84,7 +84,7 @@ class Rewarder:
         self._given = reward
         self._limits = limits
         self._metrics = metrics
-        self.executes = bool(reward.recipe.needs & {"uplift", "end_to_end"})
+        self.executes = reward.recipe.executes
         self._judges = "rm" in reward.recipe.needs
         self._under_way: dict[Key, tuple[_Call, int]] = {}
         self._items = 0
