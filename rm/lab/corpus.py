@@ -1,8 +1,8 @@
 """The text that the tiny base is trained on: documents with what is known about each of their lines.
 
 Three sources: GSM8K problems with their human solutions, generated stories, and drills. About half of the
-traces carry one flaw (`rm.lab.flaws`), drawn afresh each time; GSM8K problems are also told with other numbers, their
-solutions recomputed. A document depends on seed and number only.
+traces carry one flaw (`rm.build.math.flaws`), drawn afresh each time; GSM8K problems are also told with other numbers,
+their solutions recomputed. A document depends on seed and number only.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
 
+from rm.build.math.flaws import FLAWS, Flaw, slipped
+from rm.build.math.traces import NUMBER, Line, evaluate, number_value, numbers_in, parse_trace, recompute, trace_text
 from rm.errors import DataError, Problem
 from rm.lab.drills import drill
-from rm.lab.flaws import FLAWS, Flaw, slipped
 from rm.lab.stories import story
-from rm.lab.traces import NUMBER, Line, evaluate, number_value, numbers_in, parse_trace, recompute, trace_text
 from rm.text.render import Row, render
 
 KINDS = ("sound", *FLAWS)

@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 from fractions import Fraction
 
-from rm.lab.flaws import slipped
-from rm.lab.traces import evaluate, format_number
+from rm.build.math.flaws import slipped
+from rm.build.math.traces import evaluate, format_number
 
 
 def drill(rng: random.Random, wrong: float) -> tuple[str, bool]:

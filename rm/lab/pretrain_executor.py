@@ -5,8 +5,8 @@ number. With a trace it writes the number that the trace arrives at, right or wr
 all: the uplift of a trace is then 1 - baseline where its last result is right, and about -baseline where it is wrong,
 which makes it an executor whose answers a test can foretell.
 
-What it has seen: generated stories (`rm.lab.stories`), half of the traces with one flaw (`rm.lab.flaws`), a fifth of
-the prompts without a trace. It learns to predict the whole text, the answer above all.
+What it has seen: generated stories (`rm.lab.stories`), half of the traces with one flaw (`rm.build.math.flaws`), a
+fifth of the prompts without a trace. It learns to predict the whole text, the answer above all.
 
 Not covered: problems of other kinds, where it still copies the last result; and code.
 """
@@ -26,12 +26,12 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
+from rm.build.math.traces import Line, trace_text
 from rm.errors import TraceLiftError
 from rm.lab.corpus import END, Solved, draw_flaw
 from rm.lab.pretrain import Recipe, add_recipe, build_model, build_optimizer, install, learning_rate, versions
 from rm.lab.stories import story
 from rm.lab.tokens import IGNORED, Encoded, TokenBatch, bucketed, collate, train_tokenizer
-from rm.lab.traces import Line, trace_text
 from rm.precision import default_device
 from rm.uplift.problems import Problem
 from rm.uplift.prompts import PROMPT_VERSION, executor_prompt, written_answer

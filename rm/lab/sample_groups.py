@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rm.build.math.flaws import FLAWS, Flaw
+from rm.build.math.traces import Line, dependencies, trace_text
 from rm.groups.similarity import DEFAULT_THRESHOLD, SHINGLE
-from rm.lab.flaws import FLAWS, Flaw
 from rm.lab.stories import Story, stories
-from rm.lab.traces import Line, dependencies, trace_text
 
 DIMENSIONS = (
     "problem_understanding",

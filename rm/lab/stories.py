@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rm.build.math.traces import Line, dependencies, evaluate, format_number, numbers_in, parse_trace, trace_text
 from rm.lab import plots
 from rm.lab.plots import Plot, StepPlan, Tail
-from rm.lab.traces import Line, dependencies, evaluate, format_number, numbers_in, parse_trace, trace_text
 
 _NAME = re.compile(r"[a-z]+")
 _TRIES = 400

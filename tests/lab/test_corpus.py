@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rm.build.math.flaws import arithmetic_slip, dropped_step
+from rm.build.math.traces import evaluate, numbers_in, parse_trace, trace_text
 from rm.errors import DataError
 from rm.lab.corpus import (
     KINDS,
@@ -21,9 +23,7 @@ from rm.lab.corpus import (
     trace_document,
 )
 from rm.lab.drills import drill
-from rm.lab.flaws import arithmetic_slip, dropped_step
 from rm.lab.sample_groups import word_grams
-from rm.lab.traces import evaluate, numbers_in, parse_trace, trace_text
 
 PROBLEM = "Olivia has $112 and Nigel has $139. They buy 6 tickets for $28 each. How much money is left?"
 MARKED = """They have 112+139=$<<112+139=251>>251

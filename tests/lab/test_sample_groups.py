@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rm.build.math.flaws import FLAWS
 from rm.lab import SAMPLE_DEV, SAMPLE_TRAIN
-from rm.lab.flaws import FLAWS
 from rm.lab.sample_groups import DIMENSIONS, MAX_SIMILARITY, Damage, grade, main
 
 

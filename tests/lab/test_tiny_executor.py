@@ -11,12 +11,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from rm.build.math.flaws import FLAWS
+from rm.build.math.traces import NUMBER, number_value
 from rm.cli.main import main
 from rm.lab import SAMPLE_DEV, TINY_EXECUTOR, pretrain_executor
-from rm.lab.flaws import FLAWS
 from rm.lab.pretrain_executor import accuracy, last_result, question
 from rm.lab.stories import story
-from rm.lab.traces import NUMBER, number_value
 from rm.sources import TINY_EXECUTOR as FOLDER
 from rm.sources import find_source
 from rm.text.tokenizer import load_tokenizer

@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from rm.build.math.flaws import arithmetic_slip
+from rm.build.math.traces import numbers_in, parse_trace
 from rm.lab.corpus import KINDS, NUMBERS, Corpus, Solved, drill_page, trace_document
-from rm.lab.flaws import arithmetic_slip
 from rm.lab.tokens import IGNORED, TAGS, batches, bucketed, collate, encode_all, train_tokenizer
-from rm.lab.traces import numbers_in, parse_trace
 
 TEXTS = [
     "They have 112+139=$251\nThe passes cost 6 x 28 = $168.50\n",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeVar
 
-from rm.lab.traces import (
+from rm.build.math.traces import (
     Calculation,
     Line,
     dependencies,

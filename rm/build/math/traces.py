@@ -2,7 +2,7 @@
 
 The marked form is GSM8K's (Cobbe et al. 2021): one step a line, and before each computed number its
 calculation, `They have 112+139=$<<112+139=251>>251`. Generated stories are written in the same form, so that
-one parser and one set of flaws (`rm.lab.flaws`) serve both. The text shown to a model has no marks.
+one parser and one set of flaws (`rm.build.math.flaws`) serve both. The text shown to a model has no marks.
 
 Not covered: equations with unknowns, and numbers written as words. Their lines are kept and never edited.
 """

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from rm.lab.traces import (
+from rm.build.math.traces import (
     dependencies,
     evaluate,
     format_number,

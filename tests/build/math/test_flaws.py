@@ -7,9 +7,9 @@ from fractions import Fraction
 
 import pytest
 
-from rm.lab.flaws import FLAWS, Flaw, slipped
+from rm.build.math.flaws import FLAWS, Flaw, slipped
 from rm.lab.stories import Story, story
-from rm.lab.traces import parse_trace, trace_text
+from rm.build.math.traces import parse_trace, trace_text
 
 Pair = tuple[Story, Flaw]
 CARRIED = ("arithmetic_slip", "wrong_operation", "misread_quantity")
