@@ -17,7 +17,7 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -101,6 +101,9 @@ def question(rng: random.Random, alone: float = ALONE, flawed: float = FLAWED) -
     return Question(prompt, last_result(lines), "sound" if flaw is None else flaw.kind)
 
 
+Asks = Callable[[random.Random], Question]
+
+
 def last_result(lines: Sequence[Line]) -> str:
     """What a trace arrives at: its last line's last calculated number, or last number where nothing is calculated."""
     last = lines[-1]
@@ -126,11 +129,11 @@ def encode_questions(questions: Sequence[Question], tokenizer: PreTrainedTokeniz
     return found
 
 
-def question_batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Iterator[TokenBatch]:
+def question_batches(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, ask: Asks = question) -> Iterator[TokenBatch]:
     """Endless, the same for a seed."""
     rng = random.Random(recipe.seed)
     while True:
-        encoded = encode_questions([question(rng) for _ in range(recipe.chunk)], tokenizer)
+        encoded = encode_questions([ask(rng) for _ in range(recipe.chunk)], tokenizer)
         buckets = bucketed(encoded, recipe.tokens_per_step, longest=recipe.tokens_per_step)
         rng.shuffle(buckets)
         yield from (collate(bucket, tokenizer.pad_token_id) for bucket in buckets)
@@ -145,11 +148,17 @@ def losses(model: Qwen2ForCausalLM, batch: TokenBatch, pad: int) -> tuple[torch.
     return nats[learn].mean(), nats[~learn & (targets != pad)].mean()
 
 
-def train(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torch.device) -> Qwen2ForCausalLM:
-    """From the first weights to the last step; back on the CPU, in float32."""
+def train(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerFast, device: torch.device, ask: Asks = question
+) -> Qwen2ForCausalLM:
+    """From the first weights to the last step; back on the CPU, in float32.
+
+    Args:
+        ask: draws what it learns to answer.
+    """
     model = build_model(recipe, tokenizer).to(device)  # type: ignore[arg-type]
     optimizer = build_optimizer(recipe, model)
-    stream = question_batches(recipe, tokenizer)
+    stream = question_batches(recipe, tokenizer, ask)
     with tqdm(range(recipe.steps), unit="step") as steps:
         for step in steps:
             for group in optimizer.param_groups:
