@@ -17,7 +17,7 @@ from rm.lab.world import marked
 
 SOUND = "sound"
 Lines = tuple[Line, ...]
-LARGEST_SHOWN = 199
+LARGEST_SHOWN = 99
 KEEPS_ANSWER = ("dropped_step", "swapped_steps", "garbled_step", "distraction", "leaked_answer")
 """Flawed, and the answer is right all the same: what a reward model has to know beside the answer."""
 
@@ -86,5 +86,5 @@ def write_trace(story: Story, shares: Mapping[str, float], rng: random.Random) -
 def _plain(lines: Lines) -> bool:
     """Whole numbers up to LARGEST_SHOWN, as everything in this world."""
     shown = [number for line in lines for number in line.numbers]
-    negative = any("= -" in str(line) for line in lines)
+    negative = any("=-" in str(line) for line in lines)
     return not negative and all(number.isdigit() and 0 < int(number) <= LARGEST_SHOWN for number in shown)

@@ -1,9 +1,9 @@
 """The tiny world: counting problems of 2 to 4 steps, and the truth about any trace that is written for one.
 
     told = world_story(random.Random(1))          # a `rm.lab.stories.Story`: problem, sound steps, answer
-    judge_trace(told, "3 * 4 = 12\\n2 + 12 = 14")  # is each line right, needed, supported; is all of it there
+    judge_trace(told, "3*4=12\\n2+12=14")  # is each line right, needed, supported; is all of it there
 
-A line of a trace is a calculation of two numbers, `3 * 4 = 12`. All quantities of a problem differ (its numbers, the
+A line of a trace is a calculation of two numbers, `3*4=12`. All quantities of a problem differ (its numbers, the
 results of its steps, and a number that has nothing to do with it), so that a line says without doubt what it computes:
 nothing is judged by a model, and no wording can talk the judge round.
 
@@ -18,6 +18,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from rm.build.math.traces import NUMBER, parse_trace
 from rm.lab.stories import Story
@@ -25,7 +26,7 @@ from rm.uplift.problems import Problem
 
 LEVELS = (2, 3, 4)
 """Difficulty: steps of the solution."""
-LARGEST = 99
+LARGEST = 60
 NAMES = tuple("Ava Ben Dan Elena Hugo Ines Kira Leo Mona Omar Rosa Tom".split())
 THINGS = tuple("pencils marbles stickers books cookies cards shells buttons stamps coins".split())
 DIMENSIONS = (
@@ -63,19 +64,19 @@ def _try_story(rng: random.Random, steps: int) -> Story | None:
     """None where two quantities agree or a total leaves 3..LARGEST."""
     name, other = rng.sample(NAMES, 2)
     words = {"Name": name, "Other": other, "things": rng.choice(THINGS)}
-    total = rng.randint(5, 40)
+    total = rng.randint(5, 30)
     seen, lines = [total], []
     sentences = [rng.choice(_STARTS).format(a=total, **words)]
     while len(lines) < steps:
         sign = rng.choice("+-")
         if steps - len(lines) >= 2 and rng.random() < 0.6:
-            packs, size = rng.randint(3, 9), rng.randint(3, 9)
+            packs, size = rng.randint(3, 6), rng.randint(3, 6)
             amount = packs * size
             seen += [packs, size]
             lines.append(marked(packs, "*", size, amount))
             sentences.append(rng.choice(_PACKS[sign]).format(a=packs, b=size, **words))
         else:
-            amount = rng.randint(3, 30)
+            amount = rng.randint(3, 20)
             sentences.append(rng.choice(_ONE[sign]).format(a=amount, **words))
         result = total + amount if sign == "+" else total - amount
         lines.append(marked(total, sign, amount, result))
@@ -84,7 +85,7 @@ def _try_story(rng: random.Random, steps: int) -> Story | None:
         if not 3 <= total <= LARGEST:
             return None
     if rng.random() < 0.5:
-        aside = rng.randint(3, 40)
+        aside = rng.randint(3, 30)
         seen.append(aside)
         sentences.insert(1, rng.choice(_OTHERS).format(a=aside, **words))
     if len(set(seen)) < len(seen):
@@ -95,7 +96,7 @@ def _try_story(rng: random.Random, steps: int) -> Story | None:
 
 def marked(left: int, operation: str, right: int, result: int) -> str:
     """A line in the marked form of `rm.build.math.traces`."""
-    return f"{left} {operation} {right} = <<{left}{operation}{right}={result}>>{result}"
+    return f"{left}{operation}{right}=<<{left}{operation}{right}={result}>>{result}"
 
 
 def world_stories(seed: int | str, count: int) -> list[Story]:
@@ -105,6 +106,26 @@ def world_stories(seed: int | str, count: int) -> list[Story]:
         story = world_story(rng, LEVELS[len(found) % len(LEVELS)])
         found.setdefault(story.problem, story)
     return list(found.values())
+
+
+def problem_row(story: Story, problem_id: str) -> dict[str, Any]:
+    """A problem row: the solution in marked form stands in it, so that `story_of_row` gets all of it back."""
+    marks = (_CALCULATION.fullmatch(str(line)) for line in story.lines)
+    steps = [marked(int(m[1]), m[2], int(m[3]), int(m[4])) for m in marks if m]
+    return {
+        "problem_id": problem_id,
+        "source": "world",
+        "task_type": "math",
+        "problem": story.problem,
+        "reference_solution": "\n".join((*steps, f"#### {story.answer}")),
+        "metadata": {"steps": len(story.lines)},
+    }
+
+
+def story_of_row(row: Mapping[str, Any]) -> Story:
+    """The story of a row that `problem_row` made."""
+    lines = parse_trace(row["reference_solution"])
+    return Story(f"{len(lines)} steps", row["problem"], lines)
 
 
 def uplift_problem(story: Story, problem_id: str = "") -> Problem:

@@ -226,6 +226,12 @@ FORMULAS: Mapping[str, Formula] = MappingProxyType(
                 weights={"rm_uplift": 1.0, "end_to_end": 0.0},
                 separate_run=False,
             ),
+            Formula(
+                name="sum-v1",
+                text="0.5 * end_to_end + 0.25 * rm + 0.25 * uplift",
+                terms={"end_to_end": ("end_to_end",), "rm": ("rm",), "uplift": ("coefficient",)},
+                weights={"end_to_end": 0.5, "rm": 0.25, "uplift": 0.25},
+            ),
         )
     }
 )

@@ -81,6 +81,7 @@ def test_the_coefficient_for_code_with_other_numbers_of_runs(part, coefficient):
         ("rm-only-v1", Parts(rm=0.7), 0.7),
         ("uplift-only-v1", Parts(uplift=runs(1, 4, 2, 4)), -0.25),
         ("product-v1", Parts(rm=0.8, uplift=runs(3, 4, 1, 4)), 0.4),
+        ("sum-v1", Parts(1.0, 0.8, uplift=runs(3, 4, 1, 4)), 0.825),
     ],
 )
 def test_the_formulas_of_one_or_two_parts(formula, parts, expected):

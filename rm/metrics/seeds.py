@@ -1,0 +1,84 @@
+"""What several training runs say together: seeds differ, and the problems that they are measured on differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of two arms' means, with a bootstrap interval."""
+
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def shown(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+
+def t_interval(values: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
+    """Student's interval of the mean over runs.
+
+    Args:
+        values: (S,) one value a run, taken as draws from a normal distribution.
+        level: coverage aimed at, in (0, 1).
+
+    Returns:
+        (low, high), NaN with fewer than two runs.
+
+    Source: Student 1908.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) < 2:
+        return np.nan, np.nan
+    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def crossed_difference(
+    a: ArrayLike, b: ArrayLike, *, seed: int, n_resamples: int = 2000, level: float = 0.95
+) -> Difference:
+    """Difference a - b of two arms, bootstrapped over problems and runs at once.
+
+    A resample draws problems, the same for both arms, and runs of each arm, with replacement: so the interval covers
+    other problems and other seeds. With one run of an arm it covers other problems alone, and is too narrow.
+
+    Args:
+        a: (S, P) one value a run and problem.
+        b: (T, P) of the same problems in the same order.
+        seed, n_resamples, level: see `rm.metrics.bootstrap.bootstrap_interval`.
+
+    Raises:
+        ValueError: other shapes, or no values.
+
+    Source: the pigeonhole bootstrap, Owen 2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2).
+    """
+    one, other = _runs_by_problems(a), _runs_by_problems(b)
+    if one.shape[1] != other.shape[1]:
+        raise ValueError(f"expected values of the same problems, got a {one.shape}, b {other.shape}")
+    rng = np.random.default_rng(seed)
+    found = np.empty(n_resamples)
+    for draw in range(n_resamples):
+        problems = rng.integers(one.shape[1], size=one.shape[1])
+        found[draw] = _redrawn(one, problems, rng) - _redrawn(other, problems, rng)
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return Difference(float(one.mean() - other.mean()), float(low), float(high))
+
+
+def _redrawn(values: NDArray[np.float64], problems: NDArray[np.int64], rng: np.random.Generator) -> float:
+    runs = rng.integers(len(values), size=len(values))
+    return float(values[runs].mean(axis=0)[problems].mean())
+
+
+def _runs_by_problems(values: ArrayLike) -> NDArray[np.float64]:
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"expected values of runs by problems, got shape {values.shape}")
+    return values
