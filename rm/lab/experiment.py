@@ -37,7 +37,7 @@ from rm.lab.world import judge_trace, problem_row, story_of_row, world_stories
 from rm.lab.world_groups import world_groups
 
 SETTINGS = "experiment.json"
-EVALUATION, CURVE, LOG = "evaluation.jsonl", "curve.jsonl", "log.txt"
+EVALUATION, CURVE, LOG, ALONE = "evaluation.jsonl", "curve.jsonl", "log.txt", "alone.json"
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ def open_experiment(out: Path, size: Size, resume: bool) -> None:
 
 def prepare(out: Path, size: Size, judges: Iterable[str], say: Callable[[str], None]) -> None:
     """Problems, groups, reward models, bundles, and the planner before training; what is there stays."""
+    from rm.lab.measure import Protocol, measure_alone
+
     world = out / "world"
     if not (world / "test.jsonl").is_file():
         world.mkdir(exist_ok=True)
@@ -110,6 +112,8 @@ def prepare(out: Path, size: Size, judges: Iterable[str], say: Callable[[str], N
     if not (out / BASE / EVALUATION).is_file():
         say("planner before training")
         (out / BASE).mkdir(exist_ok=True)
+        alone = measure_alone(test_stories(out), Protocol(runs=size.runs))
+        write_text_whole(out / BASE / ALONE, json.dumps(alone) + "\n", force=True)
         evaluate(out, size, WORLD_PLANNER, out / BASE / EVALUATION, "listwise", seed=0)
 
 

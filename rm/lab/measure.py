@@ -95,14 +95,14 @@ def measure_planner(
     return rows
 
 
-def measure_alone(stories: Sequence[Story], protocol: Protocol) -> dict[str, list[float | None]]:
-    """Each executor's success rate without a trace, a problem."""
+def measure_alone(stories: Sequence[Story], protocol: Protocol) -> dict[str, float]:
+    """Each executor's success rate without a trace."""
     problems = [uplift_problem(story, str(number)) for number, story in enumerate(stories)]
-    found = {name: asyncio.run(_read(path, problems, protocol)) for name, path in EXECUTORS.items()}
-    return {
-        name: [_share(each.baseline_successes, each.baseline_runs) for each in results.values()]
-        for name, results in found.items()
-    }
+    rates = {}
+    for name, path in EXECUTORS.items():
+        results = asyncio.run(_read(path, problems, protocol)).values()
+        rates[name] = sum(each.baseline_successes for each in results) / sum(each.baseline_runs for each in results)
+    return rates
 
 
 def truth_row(truth: Truth) -> dict[str, Any]:
