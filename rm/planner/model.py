@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from rm.config import LoraSettings
 from rm.errors import ConfigError
 from rm.model.lora import causal_lora_config
+from rm.model.weights import check_all_loaded, quiet_loading
 from rm.planner.config import BaseConfig
 from rm.precision import resolve_dtype
 from rm.sources import Source, find_source, lasting_name
@@ -32,9 +33,14 @@ def dtype_of(config: BaseConfig, lora: LoraSettings, device: torch.device) -> to
 def load_base(source: Source, config: BaseConfig, dtype: torch.dtype) -> PreTrainedModel:
     """The weights. Raises: ConfigError where they cannot be had, are no safetensors, or are no language model's."""
     try:
-        return AutoModelForCausalLM.from_pretrained(source.path, dtype=dtype, **loading(source, config))
+        with quiet_loading():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                source.path, dtype=dtype, output_loading_info=True, **loading(source, config)
+            )
     except (OSError, ValueError) as error:
         raise ConfigError(f"{WHAT}: {config.base} cannot be loaded: {error}") from None
+    check_all_loaded(source, info)
+    return model
 
 
 def loading(source: Source, config: BaseConfig) -> dict[str, Any]:
