@@ -6,7 +6,8 @@ Every function returns markup with a `<title>` that says in words what is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -106,6 +107,39 @@ def curve(steps: Sequence[float], values: Sequence[float | None], title: str) ->
         path = " ".join(f"{cx},{cy}" for cx, cy in points)
         parts.append(f'<polyline class="model path" points="{path}"/>')
     return _svg(_PLOT_LEFT + _CURVE_WIDTH + 16, base + 8, title, parts)
+
+
+def lines(series: Mapping[str, Sequence[float]], styles: Mapping[str, str], title: str) -> Markup:
+    """Several runs of values, one a step, in one drawing, each with its name at its end.
+
+    Args:
+        series: name -> finite values, at least one.
+        styles: name -> CSS class of its line and its name.
+        title: in words.
+    """
+    everything = [value for values in series.values() for value in values]
+    low, high = min(everything), max(everything)
+    longest = max(len(values) for values in series.values())
+
+    def x(step: int) -> float:
+        return round(_PLOT_LEFT + step / max(1, longest - 1) * _CURVE_WIDTH, 1)
+
+    def y(value: float) -> float:
+        return round(_PLOT_TOP + (1 - (value - low) / ((high - low) or 1.0)) * _CURVE_HEIGHT, 1)
+
+    parts = [_line(x(0), y(value), x(longest - 1), y(value), "axis") for value in (low, high)]
+    parts += [_text(_PLOT_LEFT - 8, y(value) + 4, f"{value:.3g}", "end") for value in dict.fromkeys((low, high))]
+    base = _PLOT_TOP + _CURVE_HEIGHT + 18
+    parts += [_text(x(0), base, "1", "start"), _text(x(longest - 1), base, str(longest), "end")]
+    # Names that would overlap move down.
+    place = -math.inf
+    for name, values in sorted(series.items(), key=lambda item: -item[1][-1]):
+        place = max(y(values[-1]) + 4, place + 13)
+        points = " ".join(f"{x(step)},{y(value)}" for step, value in enumerate(values))
+        parts.append(f'<polyline class="{styles[name]}" points="{points}"/>')
+        parts.append(f'<text class="{styles[name]}" x="{x(longest - 1) + 6:g}" y="{place:g}">{escape(name)}</text>')
+    height = max(base + 8, place + 6)
+    return _svg(_PLOT_LEFT + _CURVE_WIDTH + 130, height, title, parts)
 
 
 def _runs(steps: Sequence[float], values: Sequence[float | None]) -> list[list[tuple[float, float]]]:

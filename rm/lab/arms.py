@@ -86,7 +86,9 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
             overrides={"prior": {"with_trace": [1.0, 1.0], "baseline": [0.1, 1.9]}},
             part="ablation",
         ),
-        "official-loss": Arm("TraceLift, the judge trained with the official loss", judge="official-loss", part="extra"),
+        "official-loss": Arm(
+            "TraceLift, the judge trained with the official loss", judge="official-loss", part="extra"
+        ),
         "easy-kinds": Arm("TraceLift, the judge trained without the hard kinds", judge="easy-kinds", part="extra"),
     }
 )

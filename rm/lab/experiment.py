@@ -22,13 +22,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rm.config import TrainConfig, load_config
-from rm.errors import ConfigError, RunError, TraceLiftError
+from rm.errors import ConfigError, TraceLiftError
 from rm.files import write_text_whole
 from rm.lab import WORLD_PLANNER, WORLD_READER
 from rm.lab.arms import ARMS, BASE, BASELINE_RUNS, JUDGES, RUNS, Judge
@@ -66,7 +65,9 @@ class Size:
 
 
 FULL = Size()
-SHORT = Size(steps=4, problems_per_step=2, train_problems=16, test_problems=12, judge_groups=32, judge_steps=6, samples=1)
+SHORT = Size(
+    steps=4, problems_per_step=2, train_problems=16, test_problems=12, judge_groups=32, judge_steps=6, samples=1
+)
 
 
 def open_experiment(out: Path, size: Size, resume: bool) -> None:
@@ -181,10 +182,10 @@ def run_arm(out: Path, size: Size, name: str, seed: int) -> None:
 
 def planner_config(out: Path, size: Size, name: str, seed: int, run: Path) -> Any:
     """The configuration of `planner train` for an arm: arms differ in `reward` alone, seeds in `grpo.seed`."""
+    from rm.config import LoraSettings
     from rm.lab.measure import MAX_TOKENS
     from rm.lab.pretrain_world import PROMPT
     from rm.planner.config import BaseConfig, GrpoSettings, PlannerConfig, PlannerData, RewardChoice
-    from rm.config import LoraSettings
 
     arm = ARMS[name]
     batch = size.problems_per_step * size.completions

@@ -7,7 +7,7 @@ added that keep the answer as well, since a reward that looks at answers alone c
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from rm.build.math.flaws import FLAWS, slipped
@@ -73,14 +73,22 @@ HABITS: Mapping[str, Callable[[Story, random.Random], Lines | None]] = MappingPr
     }
 )
 """Name -> lines for a story; None where it has no place for them."""
+
+
 def write_trace(story: Story, shares: Mapping[str, float], rng: random.Random) -> tuple[str, Lines]:
-    """A habit drawn by its share, and its lines; drawn anew where the story has no place for it."""
-    names: Sequence[str] = list(shares)
-    while True:
+    """A habit drawn by its share, and its lines; another one where the story has no place for it.
+
+    Raises:
+        ValueError: it has a place for none.
+    """
+    names = list(shares)
+    while names:
         kind = rng.choices(names, [shares[name] for name in names])[0]
         lines = HABITS[kind](story, rng)
         if lines is not None:
             return kind, lines
+        names.remove(kind)
+    raise ValueError(f"no habit of {list(shares)} fits {story.problem!r}")
 
 
 def _plain(lines: Lines) -> bool:

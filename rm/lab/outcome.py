@@ -155,7 +155,9 @@ def _hacking(result: Result, base: Result) -> Finding:
 def format_results(results: Mapping[str, Result]) -> str:
     """The table for the terminal: means, with Student's intervals over seeds."""
     header = ["arm", "seeds", *(MEASURES[name].name for name in MEASURES)]
-    rows = [[name, str(len(each.seeds)), *(cell(each, measure) for measure in MEASURES)] for name, each in results.items()]
+    rows = [
+        [name, str(len(each.seeds)), *(cell(each, measure) for measure in MEASURES)] for name, each in results.items()
+    ]
     return table(header, rows)
 
 

@@ -103,8 +103,8 @@ def what_was_equal(size: Size) -> list[str]:
         f"{size.steps} steps of {size.problems_per_step} problems with {size.completions} completions each; GRPO, "
         f"AdamW, learning rate {size.learning_rate:g} with linear decay, temperature 1, no KL term; all weights train.",
         f"Not equal: runs of the executor. Of the {batch} completions of a step each gets 1 run in exec-only, "
-        f"{RUNS + 1} in exec-only-averaged and in TraceLift (1 + {RUNS}), {RUNS} in uplift-only, none in rm-only; those "
-        f"with uplift take {BASELINE_RUNS} more for each problem once. Nor is the time: a reward model costs some.",
+        f"{RUNS + 1} in exec-only-averaged and in TraceLift (1 + {RUNS}), {RUNS} in uplift-only, none in rm-only; "
+        f"those with uplift take {BASELINE_RUNS} more for each problem, once. Nor is the time they take.",
         "The reward model was trained on labels that follow from the truth in this world, on other problems. Measured "
         "soundness is not its opinion: it comes from a parser.",
         "The world is made so that an outcome can be right for a bad trace: the executor takes a trace's last number, "
@@ -131,7 +131,7 @@ def _curves(out: Path, arms: Sequence[str]) -> list[_Curve]:
         if series:
             steps = len(next(iter(series.values())))
             window = max(1, min(WINDOW, steps // 4))
-            smooth = {arm: _smoothed(line, window) for arm, line in series.items()}
+            smooth = {arm: _smoothed(line, window).tolist() for arm, line in series.items()}
             styles = {arm: f"s{list(ARMS).index(arm) % len(COLOURS)}" for arm in series}
             drawing = svg.lines(smooth, styles, f"{name} over {steps} steps: {', '.join(series)}")
             found.append(_Curve(name, window, drawing))

@@ -2,7 +2,7 @@
 
 | model | learns | of |
 |---|---|---|
-| `planner` | to write a trace for a problem | traces of every habit (`rm.lab.habits`), `SHARES` of each: it starts mediocre |
+| `planner` | to write a trace for a problem | traces of every habit (`rm.lab.habits`) by `SHARES`: it starts mediocre |
 | `reader` | to answer with a trace: the executor that planners are trained with | any trace: it takes its last number |
 | `strict` | the same for another executor, of another seed and size | any trace: it follows the steps from the start |
 
@@ -21,28 +21,26 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import PreTrainedTokenizerFast
 
-from rm.build.math.traces import Line, trace_text
+from rm.build.math.traces import trace_text
 from rm.errors import TraceLiftError
 from rm.lab.corpus import END
-from rm.lab.habits import HABITS, KEEPS_ANSWER, SOUND, Lines, write_trace
-from rm.lab.pretrain import Recipe, install, versions
+from rm.lab.habits import HABITS, SOUND, Lines, write_trace
+from rm.lab.pretrain import Recipe, install
 from rm.lab.pretrain_executor import Question, accuracy, sampling_config, train
 from rm.lab.stories import Story
 from rm.lab.tokens import train_tokenizer
 from rm.lab.world import LARGEST, judge_trace, uplift_problem, world_story
 from rm.planner.config import PromptConfig
 from rm.planner.prompts import planner_prompt
-from rm.uplift.prompts import executor_prompt, written_answer
+from rm.uplift.prompts import executor_prompt
 
 PROMPT = PromptConfig(format="plain", system="")
 """What planners of this world read: the problem, and a cue."""
@@ -176,13 +174,29 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             "Causal language model trained from scratch to answer executor prompts about counting problems with the "
             "last number of the trace; now and then with another of its results.",
             reader_question,
-            Recipe(steps=800, seed=22, vocabulary=VOCABULARY, layers=3, intermediate=256, tokens_per_step=2560, learning_rate=3e-3),
+            Recipe(
+                steps=800,
+                seed=22,
+                vocabulary=VOCABULARY,
+                layers=3,
+                intermediate=256,
+                tokens_per_step=2560,
+                learning_rate=3e-3,
+            ),
         ),
         "strict": Model(
             "Causal language model trained from scratch to answer executor prompts about counting problems with the "
             "last result that follows from the problem, step by step.",
             strict_question,
-            Recipe(steps=1500, seed=23, vocabulary=VOCABULARY, layers=4, hidden=160, tokens_per_step=2560, learning_rate=3e-3),
+            Recipe(
+                steps=1500,
+                seed=23,
+                vocabulary=VOCABULARY,
+                layers=4,
+                hidden=160,
+                tokens_per_step=2560,
+                learning_rate=3e-3,
+            ),
         ),
     }
 )

@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from rm.build.math.traces import NUMBER, parse_trace
+from rm.build.math.traces import parse_trace
 from rm.lab.stories import Story
 from rm.uplift.problems import Problem
 
 LEVELS = (2, 3, 4)
 """Difficulty: steps of the solution."""
 LARGEST = 60
-NAMES = tuple("Ava Ben Dan Elena Hugo Ines Kira Leo Mona Omar Rosa Tom".split())
-THINGS = tuple("pencils marbles stickers books cookies cards shells buttons stamps coins".split())
+NAMES = ("Ava", "Ben", "Dan", "Elena", "Hugo", "Ines", "Kira", "Leo", "Mona", "Omar", "Rosa", "Tom")
+THINGS = ("pencils", "marbles", "stickers", "books", "cookies", "cards", "shells", "buttons", "stamps", "coins")
 DIMENSIONS = (
     "problem_understanding",
     "solution_strategy",
@@ -42,7 +42,8 @@ _OTHERS = ("{Other} has {a} {things}.", "{Other} owns {a}.")
 _QUESTIONS = ("How many {things} has {Name} now?", "How many {things} are left for {Name}?")
 _ONE = {"+": ("{Name} gets {a} more.", "{Name} finds {a}."), "-": ("{Name} loses {a}.", "{Name} gives away {a}.")}
 _PACKS = {"+": ("{Name} buys {a} boxes of {b}.",), "-": ("{Name} sells {a} boxes of {b}.",)}
-_CALCULATION = re.compile(r"(\d+) *([-+*/x]) *(\d+) *= *(\d+)\.?")
+_CALCULATION = re.compile(r"([0-9]{1,9}) *([-+*/x]) *([0-9]{1,9}) *= *([0-9]{1,9})\.?")
+_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,9}(?![0-9])")
 
 
 def world_story(rng: random.Random, level: int | None = None) -> Story:
@@ -65,7 +66,7 @@ def _try_story(rng: random.Random, steps: int) -> Story | None:
     name, other = rng.sample(NAMES, 2)
     words = {"Name": name, "Other": other, "things": rng.choice(THINGS)}
     total = rng.randint(5, 30)
-    seen, lines = [total], []
+    seen, lines = [total], list[str]()
     sentences = [rng.choice(_STARTS).format(a=total, **words)]
     while len(lines) < steps:
         sign = rng.choice("+-")
@@ -101,7 +102,7 @@ def marked(left: int, operation: str, right: int, result: int) -> str:
 
 def world_stories(seed: int | str, count: int) -> list[Story]:
     """Problems in turn of every level, the same for a seed, no two with the same text."""
-    rng, found = random.Random(f"world/{seed}"), {}
+    rng, found = random.Random(f"world/{seed}"), dict[str, Story]()
     while len(found) < count:
         story = world_story(rng, LEVELS[len(found) % len(LEVELS)])
         found.setdefault(story.problem, story)
@@ -198,7 +199,9 @@ class Truth:
     @property
     def leaks(self) -> bool:
         """It claims an answer that it has not derived."""
-        return any(not line.calculation and bool(NUMBER.search(line.text)) and not line.supported for line in self.lines)
+        return any(
+            not line.calculation and bool(_NUMBER.search(line.text)) and not line.supported for line in self.lines
+        )
 
 
 def judge_trace(story: Story, trace: str) -> Truth:
@@ -209,7 +212,7 @@ def judge_trace(story: Story, trace: str) -> Truth:
         trace: any text; what is neither a calculation nor names a number is a line that says nothing.
     """
     steps = _solution(story)
-    given, derived = set(story.given), set()
+    given, derived = set(story.given), set[Fraction]()
     answer = Fraction(story.answer)
     done: set[tuple[str, tuple[Fraction, ...]]] = set()
     reached: set[tuple[str, tuple[Fraction, ...]]] = set()
@@ -217,7 +220,7 @@ def judge_trace(story: Story, trace: str) -> Truth:
     for text in (line.strip() for line in trace.split("\n")):
         if not text:
             continue
-        numbers = [Fraction(number.replace(",", "")) for number in NUMBER.findall(text)]
+        numbers = [Fraction(number) for number in _NUMBER.findall(text)]
         last = numbers[-1] if numbers else last
         match = _CALCULATION.fullmatch(text)
         if match is None:

@@ -16,6 +16,7 @@ from rm.lab.stories import Story
 from rm.lab.world import grade_truth, judge_trace, problem_row
 
 NEGATIVES = 4
+"""Of a story, where it has places for so many kinds."""
 
 
 def world_groups(stories: Sequence[Story], seed: int, *, hard_kinds: bool = True) -> list[dict[str, Any]]:

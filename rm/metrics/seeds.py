@@ -66,13 +66,13 @@ def crossed_difference(
     rng = np.random.default_rng(seed)
     found = np.empty(n_resamples)
     for draw in range(n_resamples):
-        problems = rng.integers(one.shape[1], size=one.shape[1])
+        problems: NDArray[np.intp] = rng.integers(one.shape[1], size=one.shape[1])
         found[draw] = _redrawn(one, problems, rng) - _redrawn(other, problems, rng)
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return Difference(float(one.mean() - other.mean()), float(low), float(high))
 
 
-def _redrawn(values: NDArray[np.float64], problems: NDArray[np.int64], rng: np.random.Generator) -> float:
+def _redrawn(values: NDArray[np.float64], problems: NDArray[np.intp], rng: np.random.Generator) -> float:
     runs = rng.integers(len(values), size=len(values))
     return float(values[runs].mean(axis=0)[problems].mean())
 
