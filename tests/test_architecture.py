@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serve": SERVE,
     "adapters": {"errors", "reward", "serve", "adapters", "uplift"},
     "build": {*READS, *UPLIFT, "config", "metrics", "evaluate", "build"},
-    "lab": {*TRAIN, *UPLIFT, "build", "lab"},
+    "lab": {*TRAIN, *REWARD, "build", "planner", "lab"},
     "cli": {*TRAIN, *SERVE, "build", "lab", "cli", "__init__"},
     "__init__": {"rubric", "groups", "model", "evaluate", "reward"},
 }
