@@ -64,17 +64,18 @@ def crossed_difference(
     if one.shape[1] != other.shape[1]:
         raise ValueError(f"expected values of the same problems, got a {one.shape}, b {other.shape}")
     rng = np.random.default_rng(seed)
-    found = np.empty(n_resamples)
-    for draw in range(n_resamples):
-        problems: NDArray[np.intp] = rng.integers(one.shape[1], size=one.shape[1])
-        found[draw] = _redrawn(one, problems, rng) - _redrawn(other, problems, rng)
+    problems = _redrawn(one.shape[1], n_resamples, rng)
+    found = np.zeros(n_resamples)
+    for sign, values in ((1, one), (-1, other)):
+        runs = _redrawn(len(values), n_resamples, rng)
+        found += sign * np.einsum("ns,sp,np->n", runs, values, problems, optimize=True)
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return Difference(float(one.mean() - other.mean()), float(low), float(high))
 
 
-def _redrawn(values: NDArray[np.float64], problems: NDArray[np.intp], rng: np.random.Generator) -> float:
-    runs = rng.integers(len(values), size=len(values))
-    return float(values[runs].mean(axis=0)[problems].mean())
+def _redrawn(count: int, n_resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(N, count) how much of a resample each one is: how often it was drawn / count."""
+    return rng.multinomial(count, np.full(count, 1 / count), size=n_resamples) / count
 
 
 def _runs_by_problems(values: ArrayLike) -> NDArray[np.float64]:
