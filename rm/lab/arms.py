@@ -86,6 +86,11 @@ ARMS: Mapping[str, Arm] = MappingProxyType(
             overrides={"prior": {"with_trace": [1.0, 1.0], "baseline": [0.1, 1.9]}},
             part="ablation",
         ),
+        "likelihood": Arm(
+            "TraceLift, the uplift in probability of the known answer: no runs beside the one of end_to_end",
+            overrides={"uplift.plan.kind": "likelihood"},
+            part="extra",
+        ),
         "official-loss": Arm(
             "TraceLift, the judge trained with the official loss", judge="official-loss", part="extra"
         ),

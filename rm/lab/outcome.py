@@ -56,6 +56,7 @@ PAIRS = (
     ("tracelift", "uplift-only"),
     ("sum", "tracelift"),
     ("shrunken", "tracelift"),
+    ("likelihood", "tracelift"),
     ("official-loss", "tracelift"),
     ("easy-kinds", "tracelift"),
 )

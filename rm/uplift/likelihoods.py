@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 
 from rm.errors import ConfigError
 from rm.uplift.estimate import find_leak, likelihood_value, mask_answer
@@ -62,18 +63,23 @@ class Likelihoods:
         self._tally.expect(sum(max(1, len(problem.traces)) for problem in problems))
         return await every_trace(problems, self._start, self._traces_at_once)
 
+    def baseline(self, problem: Problem) -> Once:
+        """The log-likelihood without a trace, which all traces of the problem share."""
+        return Once(lambda: self._log(problem, None, "answer", None, known_answer(problem)))
+
     def _start(self, problem: Problem) -> Callable[[int | None], Coroutine[object, object, TraceResult]]:
-        answer = known_answer(problem)
-        baseline = _Once(lambda: self._log(problem, None, "answer", None, answer))
+        baseline = self.baseline(problem)
 
         async def one(trace: int | None) -> TraceResult:
-            result = await self._result(problem, trace, answer, baseline)
+            result = await self.result(problem, trace, baseline)
             self._tally.one_more()
             return result
 
         return one
 
-    async def _result(self, problem: Problem, trace: int | None, answer: str, baseline: _Once) -> TraceResult:
+    async def result(self, problem: Problem, trace: int | None, baseline: Once) -> TraceResult:
+        """Of one trace, by its place among the problem's; None for the baseline alone."""
+        answer = known_answer(problem)
         own = Trace("", BASELINE_ONLY) if trace is None else problem.traces[trace]
         leak, masked = find_leak(own.reasoning, answer), mask_answer(own.reasoning, answer)
         with_trace: Log = (None, ())
@@ -144,7 +150,7 @@ class Likelihoods:
         return None, tuple(failures)
 
 
-class _Once:
+class Once:
     """What several wait for and is done once, by the first who asks."""
 
     def __init__(self, make: Callable[[], Coroutine[object, object, Log]]) -> None:
@@ -152,8 +158,33 @@ class _Once:
         self._lock = asyncio.Lock()
         self._found: Log | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it was done and came to nothing."""
+        return self._found is not None and self._found[0] is None
+
     async def get(self) -> Log:
         async with self._lock:
             if self._found is None:
                 self._found = await self._make()
         return self._found
+
+
+def as_probabilities(result: TraceResult) -> TraceResult:
+    """The same result with a `value`: how much more probable the answer is with the trace, in [-1, 1].
+
+    What a difference of success rates comes to in the long run at temperature 1, for an executor that writes the answer
+    in one form alone; one that has several gets less. Both probabilities stand as successes of one run.
+    """
+    found = result.likelihood
+    if found is None or found.value_nats is None or found.baseline_nats is None:
+        return result
+    with_trace, alone = math.exp(found.baseline_nats + found.value_nats), math.exp(found.baseline_nats)
+    return replace(
+        result,
+        value=with_trace - alone,
+        successes=with_trace,
+        runs=1,
+        baseline_successes=alone,
+        baseline_runs=1,
+    )

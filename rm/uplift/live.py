@@ -7,7 +7,9 @@
 `rm.uplift.trials.measure` knows all its problems at once; here a problem's baseline is measured when its first trace
 comes and shared by all that follow, those that come meanwhile included, in this process by memory and beyond it by the
 cache. A run that came to nothing is tried again by the next trace. The same trace gets the same result whenever it
-comes, as in `rm.uplift.trials`. Nothing here stops because much is lost: that is for the caller to judge.
+comes, as in `rm.uplift.trials`. With the plan `likelihood` no run is drawn: the uplift is how much more probable the
+trace makes the known answer (`rm.uplift.likelihoods.as_probabilities`). Nothing here stops because much is lost: that
+is for the caller to judge.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ from rm.errors import ConfigError, RunError, TraceLiftError
 from rm.uplift.arms import ArmRuns
 from rm.uplift.cache import BaselineCache, problem_hash
 from rm.uplift.config import UpliftConfig
+from rm.uplift.estimate import Sampled
 from rm.uplift.executors.base import Executor, Lost, Usage
 from rm.uplift.executors.config import make_executor
+from rm.uplift.likelihoods import Likelihoods, Once, as_probabilities
 from rm.uplift.meter import FailureLimit, Meter, Tally, Totals
 from rm.uplift.plans import Calibrated, Likelihood
 from rm.uplift.problems import IOTest, Problem, Task, Trace
@@ -70,7 +74,7 @@ class LiveUplift:
         problems_kept: bound of memory.
 
     Raises:
-        ConfigError: a plan that does not go together or takes no runs, or no such style.
+        ConfigError: a plan that does not go together or needs all traces at once, or no such style.
     """
 
     def __init__(
@@ -82,9 +86,10 @@ class LiveUplift:
         problems_kept: int = PROBLEMS_KEPT,
     ) -> None:
         plan = config.plan.make()
-        if isinstance(plan, Likelihood | Calibrated):
+        if isinstance(plan, Calibrated):
             raise ConfigError(
-                f"plan.kind = {config.plan.kind}: traces that come one by one need runs. Take sampled or adaptive."
+                "plan.kind = calibrated: it needs all traces at once, and these come one by one. Take sampled, "
+                "adaptive or likelihood."
             )
         execution_reward((), style)
         self._plan = plan
@@ -97,6 +102,8 @@ class LiveUplift:
         self._verifiers: dict[Task, Verifier] = {}
         self._styled: dict[Task, Verifier] = {}
         self._baselines: OrderedDict[str, ArmRuns] = OrderedDict()
+        self._alone: OrderedDict[str, Once] = OrderedDict()
+        self._likelihoods: Likelihoods | None = None
         self._opening = asyncio.Lock()
         self._verifying = asyncio.Lock()
         self.notes: tuple[str, ...] = ()
@@ -119,7 +126,7 @@ class LiveUplift:
                 return
             executor = make_executor(self.config.executor)
             try:
-                await executor.start()
+                await executor.start(likelihoods=isinstance(self._plan, Likelihood))
                 path = self.config.cache_path()
                 self._cache = None if path is None else BaselineCache(path)
                 for task in self._tasks:
@@ -151,6 +158,8 @@ class LiveUplift:
         await self._ready(problem.task)
         problem = replace(problem, traces=(Trace(reasoning),))
         key = problem_hash(problem)
+        if self._likelihoods is not None:
+            return await self._by_likelihood(self._likelihoods, key, problem)
         baseline = self._baseline(key, problem)
         try:
             slots, beside = await self._trials.runs(problem, baseline, 0)
@@ -159,6 +168,19 @@ class LiveUplift:
         finally:
             self._keep_what_came(key, baseline, problem)
         return self._trials.result(problem, 0, slots, beside)
+
+    async def _by_likelihood(self, likelihoods: Likelihoods, key: str, problem: Problem) -> TraceResult:
+        baseline = self._alone.pop(key, None) or likelihoods.baseline(problem)
+        self._alone[key] = baseline
+        while len(self._alone) > self._problems_kept:
+            self._alone.popitem(last=False)
+        try:
+            return as_probabilities(await likelihoods.result(problem, 0, baseline))
+        except BaseExceptionGroup as group:
+            raise first_error(group) from None
+        finally:
+            if baseline.failed and self._alone.get(key) is baseline:
+                del self._alone[key]  # the next trace tries again
 
     async def attempt(self, problem: Problem, reasoning: str) -> Attempt:
         """One run more with the trace, drawn and judged by itself. Raises: as `uplift`."""
@@ -212,11 +234,16 @@ class LiveUplift:
 
     def _machinery(self, executor: Executor) -> tuple[Trials, Runner]:
         config = self.config
-        setup = config.setup(executor, self._verifiers, self._plan)
+        by_likelihood = isinstance(self._plan, Likelihood)
+        plan = Sampled() if isinstance(self._plan, Likelihood) else self._plan
+        setup = config.setup(executor, self._verifiers, plan)
         endless = FailureLimit(rate=1.0)
         limits = TrialLimits(attempts=config.attempts, failures=endless)
         meter = Meter(endless)
-        trials = Trials(setup, self._plan, self._cache, limits, meter, Tally(meter, None), None)
+        tally = Tally(meter, None)
+        trials = Trials(setup, plan, self._cache, limits, meter, tally, None)
+        if by_likelihood:
+            self._likelihoods = Likelihoods(setup, meter, tally, None, config.attempts, config.traces_at_once)
         attempts = Runner(
             executor,
             self._styled,
@@ -282,6 +309,8 @@ class LiveUplift:
         self._verifiers.clear()
         self._styled.clear()
         self._baselines.clear()
+        self._alone.clear()
+        self._likelihoods = None
         await executor.close()
         if self._cache is not None:
             self._cache.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,3 +119,32 @@ def test_the_cache_file_is_closed(problems, tmp_path: Path):
     how = config(cache=str(tmp_path / "baselines.sqlite"))
     asyncio.run(one_by_one(problems[:1], how))
     assert [path.name for path in tmp_path.iterdir()] == ["baselines.sqlite"]  # no -wal, no -shm
+
+
+def test_by_likelihood_it_is_the_difference_of_probabilities(problems):
+    """As the batch measures them in nats; a problem's baseline is asked for once, and no run is drawn."""
+    how = config(plan={"kind": "likelihood"}, executor={"kind": "transformers", "path": "tiny", "dtype": "float32"})
+    few = [replace(problems[0], traces=problems[0].traces[:2])]
+
+    async def at_once():
+        executor = make_executor(how.executor)
+        try:
+            return (await measure(few, Setup(executor, {}, how.plan.make()))).results
+        finally:
+            await executor.close()
+
+    live, totals = asyncio.run(one_by_one(few, how))
+    for found, nats in zip(live, asyncio.run(at_once()), strict=True):
+        base, gain = nats.likelihood.baseline_nats, nats.likelihood.value_nats
+        assert found.likelihood.value_nats == pytest.approx(gain, abs=1e-4)
+        assert found.value == pytest.approx(math.exp(base + gain) - math.exp(base), abs=1e-5)
+        assert (found.successes - found.baseline_successes, found.runs, found.baseline_runs) == (found.value, 1, 1)
+    assert live[0].value > 0.9  # the sound trace, and an executor that copies its last result
+    assert totals.samples == 0
+    masked = sum(found.likelihood.leaks > 0 for found in live)
+    assert totals.likelihoods == len(live) + masked + 1
+
+
+def test_a_calibration_needs_all_traces_at_once():
+    with pytest.raises(ConfigError, match="all traces at once"):
+        LiveUplift(config(plan={"kind": "calibrated"}, executor={"kind": "transformers", "path": "tiny"}))
