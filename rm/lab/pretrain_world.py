@@ -178,7 +178,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             "last number of the trace; now and then with another of its results.",
             reader_question,
             Recipe(
-                steps=800,
+                steps=450,
                 seed=22,
                 vocabulary=VOCABULARY,
                 layers=3,
@@ -192,11 +192,10 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             "last result that follows from the problem, step by step.",
             strict_question,
             Recipe(
-                steps=1500,
+                steps=700,
                 seed=23,
                 vocabulary=VOCABULARY,
                 layers=4,
-                hidden=160,
                 tokens_per_step=2560,
                 learning_rate=3e-3,
             ),
