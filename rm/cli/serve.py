@@ -36,7 +36,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--force-open", action="store_true", help="listen to other machines without a key")
     parser.add_argument("--max-items", metavar="N", type=positive, default=1024, help="items of one request (1024)")
     parser.add_argument(
-        "--max-text", metavar="N", type=positive, default=200_000, help="characters of one text (200000)"
+        "--max-text",
+        metavar="N",
+        type=positive,
+        default=200_000,
+        help="characters of a problem or its tests (200000); of a completion, what a request may have",
     )
     parser.add_argument(
         "--max-body", metavar="BYTES", type=positive, default=8 * 2**20, help="bytes of one request (8 MiB)"

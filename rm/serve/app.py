@@ -174,14 +174,18 @@ async def _rewards(request: Request, service: Service, rows: list[dict[str, Any]
     return await _answer(request, service.rewarder.score(rows, items))
 
 
+WRITTEN = frozenset({"completion", "reasoning"})
+"""What planners write: as long as they like, and judged, item by item, as it is in-process."""
+
+
 def _check_lengths(rows: Sequence[Mapping[str, str]], name: str, service: Service) -> None:
-    """Raises: Refusal with every text that is too long; `name` is where the rows stand in the request."""
+    """Raises: Refusal with every given text that is too long; `name` is where the rows stand in the request."""
     limit = service.limits.text
     wrong = [
         Field(f"{name}[{index}].{key}", f"expected at most {limit} characters, found {len(text)}")
         for index, row in enumerate(rows)
         for key, text in row.items()
-        if len(text) > limit
+        if len(text) > limit and key not in WRITTEN
     ]
     if wrong:
         raise Refusal(422, wrong)

@@ -148,9 +148,17 @@ def test_an_address_is_needed():
 
 def test_problems_stay_together_in_requests():
     items = [{"problem": name} for name in "abcabcab"]
-    assert requests_of(items, 4) == [[0, 3, 6], [1, 4, 7], [2, 5]]
-    assert requests_of(items, 100) == [[0, 3, 6, 1, 4, 7, 2, 5]]
-    assert [len(each) for each in requests_of([{"problem": "a"}] * 5, 2)] == [2, 2, 1]
+    sizes = [10] * len(items)
+    assert requests_of(items, sizes, 4) == [[0, 3, 6], [1, 4, 7], [2, 5]]
+    assert requests_of(items, sizes, 100) == [[0, 3, 6, 1, 4, 7, 2, 5]]
+    assert [len(each) for each in requests_of([{"problem": "a"}] * 5, [10] * 5, 2)] == [2, 2, 1]
+
+
+def test_large_items_go_as_several_requests():
+    items = [{"problem": name} for name in "aababb"]
+    assert requests_of(items, [10] * 6, most_bytes=60) == [[0, 1, 3, 2, 4, 5]]
+    assert requests_of(items, [10] * 6, most_bytes=50) == [[0, 1, 3], [2, 4, 5]]
+    assert requests_of(items, [10, 10, 10, 99, 10, 10], most_bytes=50) == [[0, 1], [3], [2, 4, 5]]
 
 
 def test_many_items_come_back_in_their_order():

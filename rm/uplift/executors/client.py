@@ -21,10 +21,18 @@ from typing import Any, TypeVar
 
 from rm.errors import ConfigError, MissingExtra, RunError
 from rm.uplift.executors.api_key import ApiKey
-from rm.uplift.executors.base import Lost, Usage
+from rm.uplift.executors.base import PROMPT_TOO_LONG, Lost, Usage
 from rm.uplift.executors.config import OpenAIConfig
 from rm.uplift.executors.endpoints import Endpoint, EndpointPool, Health, Shut
-from rm.uplift.executors.replies import BrokenReply, error_code, is_transient, read_models, retry_after, server_words
+from rm.uplift.executors.replies import (
+    BrokenReply,
+    error_code,
+    is_too_long,
+    is_transient,
+    read_models,
+    retry_after,
+    server_words,
+)
 
 try:
     import httpx
@@ -215,7 +223,8 @@ class Client:
                 "Put the final address into endpoints."
             )
         if not is_transient(status):
-            return Failed(f"http {status}", f"{address}: {words}", again=False, health="answered")
+            reason = PROMPT_TOO_LONG if is_too_long(status, words) else f"http {status}"
+            return Failed(reason, f"{address}: {words}", again=False, health="answered")
         pause = min(retry_after(response.headers.get("retry-after")), _LONGEST_PAUSE * self._config.backoff_max_s)
         health: Health = "unknown" if status == 429 else "failed"
         return Failed(f"http {status}", f"{address}: {words}", pause=pause, health=health)
