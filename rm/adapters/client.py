@@ -47,13 +47,22 @@ class ServerReward:
         timeout_s: of one request; an executor may take minutes.
         retries: after the first attempt.
         backoff_s: the first wait is drawn from [0, this], later ones from twice as much each, up to 30 s.
+        formula: that the rewards must be made by, such as `tracelift-math-v1`; empty takes the server's, which is
+            logged with the first rewards.
 
     Raises:
         ConfigError: no address, or a key that is not there.
     """
 
     def __init__(
-        self, url: str, *, api_key_env: str = "", timeout_s: float = 900.0, retries: int = 6, backoff_s: float = 1.0
+        self,
+        url: str,
+        *,
+        api_key_env: str = "",
+        timeout_s: float = 900.0,
+        retries: int = 6,
+        backoff_s: float = 1.0,
+        formula: str = "",
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"server: expected an address such as http://127.0.0.1:8001, found {url!r}.")
@@ -62,6 +71,8 @@ class ServerReward:
         self._timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S))
         self._retries = retries
         self._backoff_s = backoff_s
+        self._formula = formula
+        self._told = False
         self._rng = random.Random()
         self._loop = LoopThread("tracelift-client")
         self._here: tuple[int, httpx.AsyncClient, asyncio.Semaphore] | None = None
@@ -70,7 +81,8 @@ class ServerReward:
         """The rewards of problem rows with `completion`, in their order.
 
         Raises:
-            ConfigError: the address, the key or the items are refused, in the server's words.
+            ConfigError: the address, the key or the items are refused, in the server's words; or the rewards are made
+                by another formula than the one expected.
             RunError: no answer after all attempts.
         """
         return await self._loop.join(self._score(items))
@@ -116,7 +128,7 @@ class ServerReward:
                 try:
                     reply = await http.post("/reward", content=body, headers={"Content-Type": "application/json"})
                     if reply.status_code == 200:
-                        return read_rewards(reply.content, len(items))
+                        return self._of_formula(read_rewards(reply.content, len(items)))
                     why, pause = self._refused(reply)
                 except httpx.TransportError as error:
                     why = f"{type(error).__name__}: {error}".rstrip(": ")
@@ -127,6 +139,19 @@ class ServerReward:
                 LOG.info("%s: %s; attempt %d of %d", self.url, why, attempt + 1, self._retries + 1)
                 await asyncio.sleep(min(max(wait, pause), LONGEST_WAIT_S))
         raise RunError(f"{self.url}/reward: no rewards after {self._retries + 1} attempts. The last one: {why}")
+
+    def _of_formula(self, results: list[RewardResult]) -> list[RewardResult]:
+        """The results, if they are made as expected. Raises: ConfigError."""
+        found = {result.formula for result in results}
+        if self._formula and found - {self._formula}:
+            raise ConfigError(
+                f"{self.url} rewards by {', '.join(sorted(found))}, expected {self._formula} (formula). Serve another "
+                "bundle, or expect its formula."
+            )
+        if found and not self._told:
+            LOG.info("%s rewards by %s", self.url, ", ".join(sorted(found)))
+            self._told = True
+        return results
 
     def _refused(self, reply: httpx.Response) -> tuple[str, float]:
         """What is told of a refusal that may pass, and how long to wait. Raises: ConfigError for one that does not."""
@@ -140,7 +165,7 @@ class ServerReward:
         if status in (401, 403):
             raise ConfigError(f"{self.url} refuses the key. {self._key.advice}")
         if status in (404, 405):
-            raise ConfigError(f"{self.url} has no POST /reward. Start it with: tracelift-rm serve BUNDLE")
+            raise ConfigError(f"{self.url} gives no rewards ({words}). Start it with: tracelift-rm serve BUNDLE")
         raise ConfigError(f"{self.url}/reward refuses the items (HTTP {status}): {words}")
 
     def _mine(self) -> tuple[int, httpx.AsyncClient, asyncio.Semaphore]:

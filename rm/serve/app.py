@@ -49,11 +49,16 @@ except ModuleNotFoundError:
 
 LOG = logging.getLogger("rm.serve")
 JSON = "application/json"
+ALONE = (
+    "this server has a reward model alone, with no formula and no executor, so there are no full rewards. Make a "
+    "bundle of it (tracelift-rm reward export) and serve that; the model's scores are at /score and /get_reward"
+)
 REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": RefusalBody, "description": about}
     for code, about in {
         400: "no JSON",
         401: "no key, or another",
+        404: "what is served does not have this",
         413: "too large, or too many items",
         422: "wrong fields, each named",
         429: "the queue is full; see Retry-After",
@@ -95,9 +100,9 @@ def create_app(service: Service, key: KeyCheck) -> FastAPI:
 def _add_routes(app: FastAPI, service: Service) -> None:
     limits = service.limits
 
-    @app.get("/health", summary="Whether the server runs")
-    async def health() -> dict[str, str]:
-        return {"status": "ok", "version": __version__}
+    @app.get("/health", summary="Whether the server runs, and by which formula it rewards")
+    async def health() -> dict[str, str | None]:
+        return {"status": "ok", "version": __version__, "formula": service.formula}
 
     @app.get(
         "/ready", summary="Whether it can score, and if not why not", responses={503: {"description": "not ready"}}
@@ -152,6 +157,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         openapi_extra=_body_of(RewardRequest),
     )
     async def reward(request: Request) -> Response:
+        if service.formula is None:
+            raise Refusal.of(404, ALONE)
         asked = read_body(await request.body(), RewardRequest, limits, ("items",))
         results = await _rewards(request, service, asked.items, "items")
         return _json({"rewards": [result.as_row() for result in results]})

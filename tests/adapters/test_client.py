@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 
 from rm.adapters.client import ITEMS_A_REQUEST, BrokenAnswer, ServerReward, read_rewards, requests_of
+from rm.adapters.source import open_source
 from rm.errors import ConfigError, RunError
 from rm.reward.config import RewardConfig
+from rm.reward.judge import RewardScorer
 from rm.reward.parts import RewardResult
 from rm.reward.scorer import TraceLiftReward
 
@@ -115,6 +118,24 @@ def test_what_a_person_must_mend_is_told_at_once(status, told, items):
 def test_wrong_items_are_told_in_the_servers_words(server):
     with client(server) as remote, pytest.raises(ConfigError, match=r"items\[0\]\.completion"):
         remote.score_sync([{"problem": "1 + 1?", "reference_solution": "2"}])
+
+
+def test_a_reward_model_served_alone_is_told(serve, bundle, items):
+    judge = RewardScorer.from_pretrained(bundle / "model", device="cpu")
+    with serve(judge) as url, client(url) as remote, pytest.raises(ConfigError, match="tracelift-rm reward export"):
+        remote.score_sync(items[:1])
+
+
+def test_another_formula_than_expected_is_told(server, bundle, items, caplog):
+    with caplog.at_level(logging.INFO, "rm.adapters"), client(server, formula="tracelift-math-v1") as remote:
+        assert remote.score_sync(items[:2])[0].formula == "tracelift-math-v1"
+        remote.score_sync(items[:1])
+    assert [line for line in caplog.messages if "rewards by" in line] == [f"{server} rewards by tracelift-math-v1"]
+    told = "rewards by tracelift-math-v1, expected product-v1"
+    with client(server, formula="product-v1") as remote, pytest.raises(ConfigError, match=told):
+        remote.score_sync(items[:1])
+    with pytest.raises(ConfigError, match=told):
+        open_source(bundle, formula="product-v1")
 
 
 def test_a_key_goes_along_and_stays_hidden(serve: Callable[..., Any], items, monkeypatch):

@@ -10,8 +10,12 @@ import time
 
 import pytest
 
+from rm.config import load_config
 from rm.errors import ConfigError
 from rm.evaluate.score import Scorer
+from rm.reward.config import RewardConfig
+from rm.reward.judge import RewardScorer
+from rm.reward.scorer import TraceLiftReward
 from rm.serve.access import KeyCheck, check_exposure, is_loopback
 from rm.serve.limits import Limits
 from rm.serve.memo import Memo, digest
@@ -20,8 +24,9 @@ from rm.text import Row
 GOOD = {"problem": "What is 2 + 3?", "reasoning": "2 + 3 = 5"}
 
 
-def test_the_examples_of_the_documentation_work(start):
-    server = start()
+def test_the_examples_of_the_documentation_work(start, loaded):
+    config = load_config(RewardConfig, "configs/reward-arithmetic.yaml")
+    server = start(reward=TraceLiftReward(config, RewardScorer(loaded)))
     assert "swagger" in server.client.get("/docs").text
     page = server.client.get("/openapi.json").json()
     for path in ("/score", "/get_reward", "/reward"):

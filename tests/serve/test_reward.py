@@ -143,6 +143,7 @@ def test_a_monstrous_completion_costs_the_others_nothing_and_gets_what_it_gets_i
 
 def test_no_items_no_rewards(start, facade):
     server = start(reward=facade())
+    assert server.client.get("/health").json()["formula"] == "tracelift-math-v1"
     assert server.client.post("/reward", json={"items": []}).json() == {"rewards": []}
     empty = server.client.post("/get_reward", json={"query": [], "prompts": [], "labels": []})
     assert empty.status_code == 200
@@ -204,6 +205,14 @@ def test_a_model_alone_serves_openrlhf_by_its_score(start):
     for label in (None, "14", "not {json", 14):
         assert server.client.post("/get_reward", json=queries(label)).status_code == 200  # the prompt is the problem
     assert server.client.post("/get_reward", json={**queries(None), "labels": None}).status_code == 200
+
+
+def test_a_model_alone_has_no_full_rewards_and_says_what_has(start):
+    server = start()
+    refused = server.client.post("/reward", json={"items": completions(TRACES[0])})
+    assert refused.status_code == 404
+    assert "tracelift-rm reward export" in refused.json()["error"]
+    assert server.client.get("/health").json()["formula"] is None
 
 
 @pytest.mark.parametrize(
