@@ -21,7 +21,7 @@ from rm import __version__
 from rm.errors import DataError, MissingExtra, TraceLiftError
 from rm.evaluate.score import row_of
 from rm.reward.parts import RewardResult
-from rm.serve.access import KeyCheck
+from rm.serve.access import DOCS_ASSETS, KeyCheck
 from rm.serve.batching import Busy, Closing
 from rm.serve.guard import Guard, while_connected
 from rm.serve.messages import (
@@ -43,9 +43,10 @@ from rm.serve.service import Service
 try:
     from fastapi import FastAPI, Request, Response
     from fastapi.openapi.utils import get_openapi
+    from fastapi_offline import FastAPIOffline
     from starlette.exceptions import HTTPException
-except ModuleNotFoundError:
-    raise MissingExtra("fastapi", "serve", "The server") from None
+except ModuleNotFoundError as error:
+    raise MissingExtra(str(error.name).replace("_", "-"), "serve", "The server") from None
 
 LOG = logging.getLogger("rm.serve")
 JSON = "application/json"
@@ -80,15 +81,16 @@ def create_app(service: Service, key: KeyCheck) -> FastAPI:
         async with service:
             yield
 
-    app = FastAPI(
+    app = FastAPIOffline(  # fastapi's own page of documentation is blank without a network
         title="TraceLift-RM",
         version=__version__,
         description="Scores of reasoning traces by a rubric reward model, and full TraceLift rewards.",
         lifespan=lifespan,
         redoc_url=None,
+        static_url=DOCS_ASSETS,
     )
     _add_routes(app, service)
-    _document(app, (ScoreRequest, OpenRLHFRequest, RewardRequest))
+    _document(app, (ScoreRequest, OpenRLHFRequest, RewardRequest), key.required)
     paths = frozenset(str(getattr(route, "path", "")) for route in app.routes)
     app.add_middleware(Guard, key=key, limits=service.limits, metrics=service.metrics, paths=paths)
     app.add_exception_handler(Refusal, _refused)
@@ -219,8 +221,8 @@ def _body_of(model: type[Message]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
 
 
-def _document(app: FastAPI, requests: tuple[type[BaseModel], ...]) -> None:
-    """Add the forms of requests, which fastapi does not see, to the OpenAPI page."""
+def _document(app: FastAPI, requests: tuple[type[BaseModel], ...], needs_key: bool) -> None:
+    """Add the forms of requests and the key, which fastapi does not see, to the OpenAPI page."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -229,6 +231,9 @@ def _document(app: FastAPI, requests: tuple[type[BaseModel], ...]) -> None:
                 [(model, "validation") for model in requests], ref_template="#/components/schemas/{model}"
             )
             page.setdefault("components", {}).setdefault("schemas", {}).update(defined["$defs"])
+            if needs_key:
+                page["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+                page["security"] = [{"key": []}]
             app.openapi_schema = page
         return app.openapi_schema
 

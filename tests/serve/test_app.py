@@ -27,7 +27,6 @@ GOOD = {"problem": "What is 2 + 3?", "reasoning": "2 + 3 = 5"}
 def test_the_examples_of_the_documentation_work(start, loaded):
     config = load_config(RewardConfig, "configs/reward-arithmetic.yaml")
     server = start(reward=TraceLiftReward(config, RewardScorer(loaded)))
-    assert "swagger" in server.client.get("/docs").text
     page = server.client.get("/openapi.json").json()
     for path in ("/score", "/get_reward", "/reward"):
         reference = page["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
@@ -35,6 +34,19 @@ def test_the_examples_of_the_documentation_work(start, loaded):
         assert server.client.post(path, json=example).status_code == 200
     names = set(page["components"]["schemas"])
     assert {part.split("/")[-1] for part in re.findall(r'"\$ref": ?"([^"]+)"', json.dumps(page))} <= names
+
+
+def test_the_page_of_documentation_needs_no_network_and_no_key(start, monkeypatch):
+    monkeypatch.setenv("SERVE_KEY", "k")
+    server = start(key="SERVE_KEY")
+    page = server.client.get("/docs").text
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(loaded) == 3
+    assert "://" not in "".join(loaded)
+    for path in loaded:
+        assert len(server.client.get(path).content) > 1000
+    assert "swagger-ui-bundle.js" in page
+    assert server.client.get("/openapi.json").json()["security"] == [{"key": []}]
 
 
 def test_metrics_count_what_happens(start):
