@@ -19,7 +19,7 @@ from typing import Any
 
 from rm.errors import ConfigError, MissingExtra, RunError
 from rm.reward.loop import LoopThread
-from rm.reward.parts import Parts, RewardResult, UpliftPart
+from rm.reward.parts import RewardResult
 from rm.uplift.executors.api_key import ApiKey
 
 try:
@@ -220,33 +220,12 @@ def read_rewards(content: bytes, count: int) -> list[RewardResult]:
     """The results in an answer's body. Raises: BrokenAnswer where there are not `count`, or one has another form."""
     try:
         rows = json.loads(content)["rewards"]
-        results = [result_of(row) for row in rows]
+        results = [RewardResult.from_row(row) for row in rows]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenAnswer(f"no reward results in the answer ({type(error).__name__}: {error})") from None
     if len(results) != count:
         raise BrokenAnswer(f"{len(results)} reward results for {count} items")
     return results
-
-
-def result_of(row: Mapping[str, Any]) -> RewardResult:
-    """A reward result of its JSON form; keys that are not known here are passed over."""
-    parts = row.get("parts") or {}
-    uplift = parts.get("uplift")
-    names = UpliftPart.__dataclass_fields__
-    return RewardResult(
-        reward=None if row["reward"] is None else float(row["reward"]),
-        formula=str(row.get("formula", "")),
-        parts=Parts(
-            end_to_end=parts.get("end_to_end"),
-            rm=parts.get("rm"),
-            dimensions=parts.get("dimensions"),
-            uplift=UpliftPart(**{name: uplift[name] for name in names}) if uplift else None,
-            coefficient=parts.get("coefficient"),
-        ),
-        terms=row.get("terms") or {},
-        failures=tuple(row.get("failures") or ()),
-        notes=tuple(row.get("notes") or ()),
-    )
 
 
 def _words(reply: httpx.Response) -> str:
