@@ -6,7 +6,7 @@
         work.remove()
 
 JSON Lines beside the output, `.OUT.partial`: a header that says what is made and how, then what is done, line by line.
-Only whole lines count: what a kill left of the last one is dropped.
+Only whole lines count: what a kill left of the last one is dropped. A file is there only where something is done.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class WorkFile:
         version: int = 1,
         afresh: bool | None = None,
     ) -> None:
-        self.path = output.with_name(f".{output.name}.partial")
+        self.path = path_beside(output)
         self._header = {"format": version, "identity": identity}
         self._take = take
         try:
@@ -69,6 +69,8 @@ class WorkFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self.holds_work:
+            self.remove()
         self._file.close()
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -111,7 +113,7 @@ class WorkFile:
         whole = content[: content.rfind(b"\n") + 1]
         self._size = self._file.truncate(len(whole))
         lines = whole.splitlines()
-        if not lines:
+        if len(lines) < 2:
             self._begin()
             return
         self._empty_size = len(lines[0]) + 1
@@ -124,7 +126,6 @@ class WorkFile:
                     if not afresh:
                         how = "remove the file" if afresh is None else "add --force"
                         raise ConfigError(f"{told}, or {how} to start afresh.")
-                    self._size = self._file.truncate(0)
                     self._begin()
                     return
             except (ValueError, KeyError, TypeError) as error:
@@ -133,6 +134,7 @@ class WorkFile:
                 ) from error
 
     def _begin(self) -> None:
+        self._size = self._file.truncate(0)
         self.append(self._header)
         self._empty_size = self._size
 
@@ -156,6 +158,11 @@ class WorkFile:
                 "Repeat that command to finish it, choose another output",
             ]
         )
+
+
+def path_beside(output: Path) -> Path:
+    """The work file of an output."""
+    return output.with_name(f".{output.name}.partial")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -322,17 +323,19 @@ def _read(source: str) -> tuple[list[Mapping[str, Any]], list[int]]:
 
 
 def _check_rows(config: RewardConfig, rows: Sequence[Any], lines: Sequence[int], source: str) -> None:
-    """All rows before anything is loaded, with their lines. Raises: DataError."""
+    """All rows before weights are loaded, with their lines. Raises: DataError."""
     from rm.reward.items import check_items
 
     try:
-        check_items(rows, config.recipe().executes)
+        items = check_items(rows, config.recipe().executes)
     except DataError as error:
         told = []
         for problem in error.problems:
             index = int(problem.file.removeprefix("items[").removesuffix("]"))
             told.append(dataclasses.replace(problem, file=source, line=lines[index]))
         raise DataError(told) from None
+    for note, count in Counter(item.note for item in items if item.note).items():
+        print(f"Warning: {count} rows: {note}", file=sys.stderr)
 
 
 def _tell(args: argparse.Namespace, stats: RewardStats, rows: int, unmeasured: int, to_stdout: bool) -> None:

@@ -1,6 +1,6 @@
 """What a measurement leaves in its work file (`rm.workfile`).
 
-Judged runs of both arms and log-likelihoods as they come, and a result each finished trace, which is forced to the disk.
+Judged runs of both arms and log-likelihoods as they come, and of each finished trace a result, forced to the disk.
 """
 
 from __future__ import annotations

@@ -141,6 +141,13 @@ def test_a_monstrous_completion_costs_the_others_nothing_and_gets_what_it_gets_i
     assert server.client.post("/get_reward", json=body).json()["rewards"] == [each["reward"] for each in found]
 
 
+def test_a_task_type_that_names_no_task_is_noted(start, facade):
+    items = [{**completions(TRACES[0])[0], "task_type": name} for name in ("math", "physics")]
+    [named, guessed] = start(reward=facade()).client.post("/reward", json={"items": items}).json()["rewards"]
+    assert named["notes"] == []
+    assert "task_type = 'physics' names neither math nor code: taken as math" in guessed["notes"][0]
+
+
 def test_no_items_no_rewards(start, facade):
     server = start(reward=facade())
     assert server.client.get("/health").json()["formula"] == "tracelift-math-v1"
