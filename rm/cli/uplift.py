@@ -85,6 +85,8 @@ def _uplift(args: argparse.Namespace) -> int:
         print(f"Warning: {count} problems: {note}", file=sys.stderr)
     if isinstance(plan, Calibrated):
         plan.chosen(problems, config.seed)
+        if note := plan.note(problems):
+            print(note, file=sys.stderr)
     if args.check:
         print(_check_page(problems))
         return 0
