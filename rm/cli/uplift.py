@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,8 +69,9 @@ def _uplift(args: argparse.Namespace) -> int:
     from rm.files import check_file
     from rm.uplift.config import UpliftConfig
     from rm.uplift.plans import Calibrated
-    from rm.uplift.read import load_problems
+    from rm.uplift.read import guessed_task, load_problems
     from rm.uplift.trials import KEPT
+    from rm.workfile import path_beside
 
     config = load_config(UpliftConfig, args.config, read_overrides(UpliftConfig, args.rest))
     plan = config.plan.make()
@@ -79,15 +81,19 @@ def _uplift(args: argparse.Namespace) -> int:
     for output in outputs:
         check_file(output, args.force, args.data)
     problems = load_problems(args.data, traces=args.trace, limit=args.limit)
+    for note, count in Counter(filter(None, map(guessed_task, problems))).items():
+        print(f"Warning: {count} problems: {note}", file=sys.stderr)
     if isinstance(plan, Calibrated):
         plan.chosen(problems, config.seed)
+        if note := plan.note(problems):
+            print(note, file=sys.stderr)
     if args.check:
         print(_check_page(problems))
         return 0
     try:
         measurement = asyncio.run(_measure(config, problems, args))
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(KEPT) from None
+        raise KeyboardInterrupt(KEPT if path_beside(outputs[0].resolve()).exists() else "") from None
     return _report(measurement, outputs, args, config.seed)
 
 
