@@ -354,8 +354,8 @@ def _override_value(cls: type, key: str, text: str | Sequence[str]) -> Any:
         if len(text) != 1:
             raise ConfigError(f"--{key}: expected one value, found {len(text)}.")
         text = text[0]
-    if hint is str:
-        return text
+    if hint is str or set(_arms(hint)) == {str, types.NoneType}:
+        return text if hint is str or text != "null" else None
     value = read_yaml(text, f"--{key}")
     return [text] if wants_list and str not in _arms(hint) and not isinstance(value, list) else value
 
