@@ -47,8 +47,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reward": REWARD,
     "serve": SERVE,
     "adapters": {"errors", "reward", "serve", "adapters", "uplift"},
+    "planner": {*TRAIN, *REWARD, "adapters", "planner"},
     "lab": {*TRAIN, *UPLIFT, "lab"},
-    "cli": {*TRAIN, *SERVE, "lab", "cli", "__init__"},
+    "cli": {*TRAIN, *SERVE, "planner", "lab", "cli", "__init__"},
     "__init__": {"rubric", "groups", "model", "evaluate", "reward"},
 }
 """Room -> the rooms that its files may import. Its own name is in it where it has several files."""
