@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -156,6 +154,3 @@ def test_a_config_opens_with_its_command(name):
     assert "planner " in text.split("\n\n")[0]
     assert f"configs/{name}.yaml" in text
     assert isinstance(yaml.safe_load(text), dict)
-
-
-Check = Callable[..., Any]
