@@ -24,6 +24,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_train(verbs)
     _add_evaluate(verbs)
+    _add_rows(verbs)
 
 
 def _add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,6 +71,35 @@ def _add_evaluate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     evaluate.add_argument("--force", action="store_true", help="replace the output")
     evaluate.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     evaluate.set_defaults(run=_evaluate, takes_overrides=True)
+
+
+def _add_rows(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    rows = verbs.add_parser(
+        "rows",
+        help="problems with their prompts as a Parquet file for verl",
+        epilog="The prompts and the data are those of planner train's configuration; see configs/planner-verl.yaml.",
+    )
+    rows.add_argument("--config", metavar="FILE", help="YAML file; see configs/planner-*.yaml")
+    rows.add_argument("--out", metavar="FILE", required=True, help="the Parquet file")
+    rows.add_argument("--force", action="store_true", help="replace the output")
+    rows.set_defaults(run=_rows, takes_overrides=True)
+
+
+def _rows(args: argparse.Namespace) -> int:
+    from rm.config import load_config
+    from rm.files import check_file
+    from rm.planner.config import PlannerConfig
+    from rm.planner.rows import write_verl_rows
+    from rm.uplift.read import load_problems
+
+    config = load_config(PlannerConfig, args.config, read_overrides(PlannerConfig, args.rest))
+    if not config.data.train:
+        raise ConfigError("data.train: no file. Give one or more: --data.train problems.jsonl")
+    check_file(args.out, args.force, config.data.train)
+    problems = load_problems(config.data.train, traces="none", limit=config.data.limit or None)
+    write_verl_rows(problems, config.prompt, args.out, args.force)
+    print(f"{len(problems)} problems are in {args.out}")
+    return 0
 
 
 def _evaluate(args: argparse.Namespace) -> int:

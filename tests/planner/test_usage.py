@@ -148,7 +148,7 @@ def test_the_tiny_config_is_sound(run, bundle, tmp_path, monkeypatch):
     assert ran.code == 0, ran.err
 
 
-@pytest.mark.parametrize("name", ["planner-tiny", "planner-qwen7b", "planner-evaluate"])
+@pytest.mark.parametrize("name", ["planner-tiny", "planner-qwen7b", "planner-evaluate", "planner-tiny-evaluate"])
 def test_a_config_opens_with_its_command(name):
     text = (PROJECT / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
     assert "planner " in text.split("\n\n")[0]
