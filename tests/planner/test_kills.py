@@ -29,6 +29,7 @@ MOMENTS = {
     "before a step": 4,
     "weights are saved, the optimizer is not": 2,
     "all is saved, the marker is not": 2,
+    "the final model is written, not renamed": 1,
 }
 """Each moment, and the time at which it is fatal. Checkpoints come every two steps of four."""
 GREEDY = ("--grpo.options", "{top_k: 1}", "--grpo.steps", "2", "--grpo.learning_rate", "1e-9")

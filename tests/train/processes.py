@@ -58,6 +58,8 @@ def kill_at(moment: str, n: int, trainer: type) -> None:
         before(trainer, "_save_optimizer_and_scheduler")
     elif moment == "all is saved, the marker is not":
         before(Path, "write_text", lambda path, *_: path.name == "complete.json")
+    elif moment == "the final model is written, not renamed":
+        before(Path, "rename", lambda path, *_: path.name.startswith(".model."))
     elif moment == "the best model is written, not renamed":
         before(Path, "rename", lambda path, *_: path.name.startswith(".best-"))
     elif moment == "the best model is renamed, the old one is there":
