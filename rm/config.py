@@ -362,12 +362,13 @@ def _override_value(cls: type, key: str, text: str | Sequence[str]) -> Any:
     wants_list = hint is not None and list in {typing.get_origin(arm) for arm in _arms(hint)}
     if not isinstance(text, str):
         if wants_list:
-            return list(text)
+            members = {arg for arm in _arms(hint) if typing.get_origin(arm) is list for arg in typing.get_args(arm)}
+            return list(text) if str in members else [read_yaml(each, f"--{key}") for each in text]
         if len(text) != 1:
             raise ConfigError(f"--{key}: expected one value, found {len(text)}.")
         text = text[0]
-    if hint is str:
-        return text
+    if hint is str or set(_arms(hint)) == {str, types.NoneType}:
+        return text if hint is str or text != "null" else None
     value = read_yaml(text, f"--{key}")
     return [text] if wants_list and str not in _arms(hint) and not isinstance(value, list) else value
 

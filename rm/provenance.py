@@ -22,10 +22,10 @@ def file_hash(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Versions of what decides a result; a package that is not installed is left out."""
+def versions(*further: str) -> dict[str, str]:
+    """Versions of what decides a result, `further` packages included; one that is not installed is left out."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *further):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -12,7 +12,7 @@ counted as 0). Tested with trl 1.16.0.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,11 @@ _NOT_COLUMNS = {"environments", "images"}
 
 
 def make_reward_function(
-    source: str | Path | RewardSource, *, name: str = "tracelift", **options: Any
+    source: str | Path | RewardSource,
+    *,
+    name: str = "tracelift",
+    on_results: Callable[[Sequence[Mapping[str, Any]], Sequence[RewardResult]], None] | None = None,
+    **options: Any,
 ) -> RewardFunction:
     """A reward function: a plain `async def`, as TRL and others recognise it.
 
@@ -33,12 +37,16 @@ def make_reward_function(
         source: a bundle's directory, a server's address, or a reward that is open already. A directory is loaded with
             the first call.
         name: under which the trainer logs it.
+        on_results: told the problem rows with `completion` of each call, and their results; what it raises ends the
+            run.
         options: see `rm.adapters.source.open_source`.
 
     Returns:
         `f(prompts, completions, **columns) -> list[float | None]`. It logs the means of the measured parts through
-        `log_metric` (`NAME/rm`, `NAME/uplift`, `NAME/end_to_end`, `NAME/coefficient`, `NAME/unmeasured`), and the
-        parts and failures of each completion through `log_extra`, where the trainer offers them.
+        `log_metric` (`NAME/rm`, `NAME/uplift`, `NAME/end_to_end`, `NAME/coefficient`, `NAME/dimensions/D` for each
+        dimension D of the rubric), the shares without a reward (`NAME/unmeasured`) and with anything that could not be
+        measured (`NAME/failures`), and the parts and failures of each completion through `log_extra`, where the
+        trainer offers them.
 
     Raises:
         ConfigError: from the function: no column `problem`, no bundle, a server that refuses.
@@ -57,6 +65,8 @@ def make_reward_function(
         items = rows_of_columns({k: v for k, v in columns.items() if k not in _NOT_COLUMNS}, completions)
         opened = await open_source_async(source, **options)
         results = await opened.score(items)
+        if on_results is not None:
+            on_results(items, results)
         if log_metric is not None:
             for part, mean in _means(results).items():
                 log_metric(f"{name}/{part}", mean)
@@ -73,10 +83,16 @@ def _means(results: Sequence[RewardResult]) -> dict[str, float]:
     """Means over what was measured; a part that no completion has is not there."""
     if not results:
         return {}
-    rows = [parts_of(result) for result in results]
-    measured = {part: [row[part] for row in rows if not math.isnan(row[part])] for part in rows[0]}
-    means = {part: sum(values) / len(values) for part, values in measured.items() if values}
-    return {**means, "unmeasured": sum(result.reward is None for result in results) / len(results)}
+    measured: dict[str, list[float]] = {}
+    for result in results:
+        levels = {f"dimensions/{name}": level for name, level in (result.parts.dimensions or {}).items()}
+        for part, value in {**parts_of(result), **levels}.items():
+            if not math.isnan(value):
+                measured.setdefault(part, []).append(value)
+    means = {part: sum(values) / len(values) for part, values in measured.items()}
+    unmeasured = sum(result.reward is None for result in results)
+    failures = sum(bool(result.failures) for result in results)
+    return {**means, "unmeasured": unmeasured / len(results), "failures": failures / len(results)}
 
 
 def _columns(results: Sequence[RewardResult]) -> dict[str, list[Any]]:

@@ -16,10 +16,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from rm import __version__
-from rm.cli import bench, compare, demo, evaluate, export, groups, reward, rubric, score, serve, train, uplift
+from rm.cli import (
+    bench,
+    compare,
+    demo,
+    evaluate,
+    export,
+    groups,
+    planner,
+    reward,
+    rubric,
+    score,
+    serve,
+    train,
+    uplift,
+)
 from rm.errors import TraceLiftError
 
-VERBS = (groups, rubric, train, evaluate, compare, score, export, uplift, reward, serve, bench, demo)
+VERBS = (groups, rubric, train, evaluate, compare, score, export, uplift, reward, serve, planner, bench, demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

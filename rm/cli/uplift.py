@@ -104,40 +104,19 @@ def _outputs(out: str) -> list[Path]:
 
 
 async def _measure(config: UpliftConfig, problems: Sequence[Problem], args: argparse.Namespace) -> Measurement:
-    from rm.uplift.cache import BaselineCache
-    from rm.uplift.executors.config import make_executor
-    from rm.uplift.trials import TrialLimits, measure
+    from rm.uplift.session import measure_as
 
-    executor = make_executor(config.executor)
-    verifiers: dict[Any, Any] = {}
-    cache = None
-    try:
-        await executor.start(samples=config.plan.samples, likelihoods=config.plan.needs_likelihoods)
-        for note in executor.notes:
-            print(note, file=sys.stderr)
-        for task in sorted({problem.task for problem in problems}) if config.plan.samples else ():
-            verifiers[task] = config.verifier(task)
-        path = config.cache_path() if config.plan.samples else None
-        if path is not None:
-            cache = BaselineCache(path)
-        setup = config.setup(executor, verifiers, config.plan.make())
-        limits = TrialLimits(attempts=config.attempts, traces_at_once=config.traces_at_once)
-        with _Bar() as bar:
-            return await measure(
-                problems, setup, cache=cache, out=args.out, force=args.force, limits=limits, on_progress=bar
-            )
-    finally:
-        for verifier in verifiers.values():
-            await verifier.close()
-        await executor.close()
-        if cache is not None:
-            cache.close()
+    def tell(note: str) -> None:
+        print(note, file=sys.stderr)
+
+    with UpliftBar() as bar:
+        return await measure_as(config, problems, out=args.out, force=args.force, on_note=tell, on_progress=bar)
 
 
-class _Bar:
+class UpliftBar:
     """A progress bar of traces, with samples a second."""
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> UpliftBar:
         from tqdm import tqdm
 
         self._bar = tqdm(desc="uplift", unit="trace", file=sys.stderr, disable=None)

@@ -85,9 +85,8 @@ def render_report(
         provenance: name to value, printed in this order; under "model", if there, the name in the title.
     """
     kept = [each for each in scored if each.scorable]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    html = environment.from_string(_resource("report.html.j2")).render(
-        style=Markup(_resource("report.css")),
+    return render_template(
+        _resource("report.html.j2"),
         svg=svg,
         rubric=rubric,
         model=provenance.get("model"),
@@ -106,7 +105,13 @@ def render_report(
         decimal=decimal,
         interval=interval,
     )
-    return writable(html)
+
+
+def render_template(template: str, **values: Any) -> str:
+    """A page in the report's style: a jinja2 template whose `style` is the report's style sheet, all else escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    style = Markup(_resource("report.css"))
+    return writable(environment.from_string(template).render(style=style, **values))
 
 
 def writable(text: str) -> str:

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 _STRIP_WIDTH, _STRIP_HEIGHT, _STRIP_MARGIN = 240, 22, 8
 _HISTOGRAM_WIDTH, _HISTOGRAM_HEIGHT = 320, 40
 _PLOT, _PLOT_LEFT, _PLOT_TOP, _PLOT_BOTTOM = 280, 46, 10, 44
+_CURVE_WIDTH, _CURVE_HEIGHT = 300, 110
 
 
 def strip(model: float, interval: Sequence[float | None], rival: float | None, chance: float, title: str) -> Markup:
@@ -74,6 +75,48 @@ def reliability(mean_scores: Sequence[float], mean_outcomes: Sequence[float], ou
     parts.append(f'<polyline class="model path" points="{points}"/>')
     parts += [f'<circle class="model" cx="{cx}" cy="{cy}" r="5"/>' for cx, cy in dots]
     return _svg(_PLOT_LEFT + _PLOT + 16, _PLOT_TOP + _PLOT + _PLOT_BOTTOM, title, parts)
+
+
+def curve(steps: Sequence[float], values: Sequence[float | None], title: str) -> Markup:
+    """A quantity over the steps of a run, its least and largest value on the axis; a None leaves a gap.
+
+    Args:
+        steps: ascending, one a value.
+        values: finite where they are there.
+        title: in words.
+    """
+    known = [value for value in values if value is not None]
+    low, high = (min(known), max(known)) if known else (0.0, 0.0)
+    first, last = (steps[0], steps[-1]) if steps else (0.0, 0.0)
+
+    def x(step: float) -> float:
+        return round(_PLOT_LEFT + (step - first) / ((last - first) or 1.0) * _CURVE_WIDTH, 1)
+
+    def y(value: float) -> float:
+        return round(_PLOT_TOP + (1 - (value - low) / ((high - low) or 1.0)) * _CURVE_HEIGHT, 1)
+
+    parts = [_line(x(first), y(value), x(last), y(value), "axis") for value in dict.fromkeys((low, high))]
+    parts += [_text(_PLOT_LEFT - 8, y(value) + 4, f"{value:.3g}", "end") for value in dict.fromkeys((low, high))]
+    base = _PLOT_TOP + _CURVE_HEIGHT + 18
+    parts += [_text(x(step), base, f"{step:g}", anchor) for step, anchor in ((first, "start"), (last, "end"))]
+    for run in _runs(steps, values):
+        points = [(x(step), y(value)) for step, value in run]
+        if len(points) == 1:
+            parts.append(f'<circle class="model" cx="{points[0][0]}" cy="{points[0][1]}" r="2"/>')
+        path = " ".join(f"{cx},{cy}" for cx, cy in points)
+        parts.append(f'<polyline class="model path" points="{path}"/>')
+    return _svg(_PLOT_LEFT + _CURVE_WIDTH + 16, base + 8, title, parts)
+
+
+def _runs(steps: Sequence[float], values: Sequence[float | None]) -> list[list[tuple[float, float]]]:
+    """The stretches without a gap."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for step, value in zip(steps, values, strict=True):
+        if value is not None:
+            runs[-1].append((step, value))
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
 
 
 def _svg(width: float, height: float, title: str, parts: Sequence[str]) -> Markup:

@@ -21,7 +21,7 @@ from peft import (
 )
 from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from rm.errors import ConfigError, MissingExtra
@@ -88,33 +88,50 @@ def make_lora_config(
     Raises:
         ConfigError: an unknown peft option, one that is set elsewhere, or a target that the backbone lacks.
     """
-    known = {item.name for item in dataclasses.fields(LoraConfig)}
-    problems = [f"lora.options.{key}: peft's LoraConfig has no such field." for key in options if key not in known]
-    problems += [
-        f"lora.options.{key}: is set by lora.rank, lora.alpha, lora.dropout, lora.targets or by this package."
-        for key in options
-        if key in _SET_HERE
-    ]
-    names = linear_names(model.model)
-    if targets != ALL_LINEAR and not isinstance(targets, str):
-        problems += [
-            f"lora.targets: the backbone has no linear module {target!r}. It has: {', '.join(names)}."
-            for target in targets
-            if not any(name == target or name.endswith(f".{target}") for name in _linear_paths(model.model))
-        ]
-    if problems:
-        raise ConfigError(problems)
-    if targets == ALL_LINEAR:
-        targets = names
-    with _peft_refusals_told():
-        return LoraConfig(
-            r=rank,
-            lora_alpha=alpha,  # type: ignore[arg-type]  # peft only divides it
-            lora_dropout=dropout,
-            target_modules=targets if isinstance(targets, str) else list(targets),
-            modules_to_save=head_names(model),
-            **{"fan_in_fan_out": _stores_transposed(model.model), **options},
-        )
+    return _lora_config(
+        model.model,
+        targets,
+        options,
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        modules_to_save=head_names(model),
+    )
+
+
+def causal_lora_config(
+    model: PreTrainedModel,
+    *,
+    rank: int,
+    alpha: float,
+    dropout: float,
+    targets: str | Sequence[str],
+    options: Mapping[str, Any],
+) -> LoraConfig:
+    """The peft configuration of adapters on a causal language model, its output layer left alone.
+
+    Raises:
+        ConfigError: an unknown peft option, one that is set elsewhere, or a target that the model lacks.
+    """
+    backbone = model.base_model
+    return _lora_config(
+        backbone, targets, options, r=rank, lora_alpha=alpha, lora_dropout=dropout, task_type="CAUSAL_LM"
+    )
+
+
+def adapter_parameters(model: PreTrainedModel, config: LoraConfig) -> int:
+    """How many weights adapters have; they are put onto the model, which may be without weights."""
+    wrapped = get_peft_model(model, config)
+    return sum(each.numel() for each in wrapped.parameters() if each.requires_grad)
+
+
+def merged_causal(base: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    """A causal language model with a saved adapter folded in. Raises: ConfigError where it does not fit."""
+    with _misfit_told(adapter):
+        merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
+    if not isinstance(merged, PreTrainedModel):
+        raise TypeError(f"merging gave a {type(merged).__name__}")
+    return merged
 
 
 def add_lora(model: RewardModel, config: LoraConfig) -> PeftModel:
@@ -142,15 +159,9 @@ def load_lora(model: RewardModel, adapter: Path, stored: Collection[str], traina
     Raises:
         ConfigError: the adapter belongs to another base, or lacks weights.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error, below
-            wrapped = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
-    except (RuntimeError, ValueError) as error:  # weights of another shape, or modules that the base lacks
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise ConfigError(
-            f"{adapter}: the adapter does not fit its base: {reason} Say where the right base lies with --base PATH."
-        ) from error
+    with _misfit_told(adapter), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error, below
+        wrapped = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
     missing = sorted(set(get_peft_model_state_dict(wrapped, save_embedding_layers=False)) - set(stored))
     if missing:
         raise ConfigError(f"{adapter}: the weights lack {', '.join(missing[:8])}. Copy or export the model again.")
@@ -218,6 +229,36 @@ def linear_names(backbone: nn.Module) -> list[str]:
     return sorted({path.rsplit(".", 1)[-1] for path in _linear_paths(backbone)})
 
 
+def _lora_config(
+    backbone: nn.Module, targets: str | Sequence[str], options: Mapping[str, Any], **settings: Any
+) -> LoraConfig:
+    """`settings` are fields of peft's own, `targets` and `options` a user's."""
+    known = {item.name for item in dataclasses.fields(LoraConfig)}
+    problems = [f"lora.options.{key}: peft's LoraConfig has no such field." for key in options if key not in known]
+    problems += [
+        f"lora.options.{key}: is set by lora.rank, lora.alpha, lora.dropout, lora.targets or by this package."
+        for key in options
+        if key in _SET_HERE
+    ]
+    names = linear_names(backbone)
+    if targets != ALL_LINEAR and not isinstance(targets, str):
+        problems += [
+            f"lora.targets: the backbone has no linear module {target!r}. It has: {', '.join(names)}."
+            for target in targets
+            if not any(name == target or name.endswith(f".{target}") for name in _linear_paths(backbone))
+        ]
+    if problems:
+        raise ConfigError(problems)
+    if targets == ALL_LINEAR:
+        targets = names
+    with _peft_refusals_told():
+        return LoraConfig(
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            **settings,
+            **{"fan_in_fan_out": _stores_transposed(backbone), **options},
+        )
+
+
 @contextmanager
 def _peft_refusals_told() -> Iterator[None]:
     """peft checks values of its own options, and targets given as a pattern, only when it uses them."""
@@ -225,6 +266,18 @@ def _peft_refusals_told() -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         raise ConfigError(f"lora: peft refuses these settings: {error}") from error
+
+
+@contextmanager
+def _misfit_told(adapter: Path) -> Iterator[None]:
+    """Weights of another shape, or modules that the base lacks."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise ConfigError(
+            f"{adapter}: the adapter does not fit its base: {reason} Say where the right base lies with --base PATH."
+        ) from error
 
 
 def _plain_state(head: nn.Module) -> dict[str, Tensor]:

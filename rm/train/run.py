@@ -24,7 +24,7 @@ from rm.config import TrainConfig, config_to_dict
 from rm.errors import ConfigError, DataError, Problem
 from rm.evaluate.score import Scorer, rows_of
 from rm.evaluate.scored import ScoredGroup
-from rm.files import check_target, replace_directory, write_text_whole
+from rm.files import replace_directory
 from rm.groups import Group, load_groups
 from rm.groups.similarity import overlap
 from rm.losses import LOSSES, get_dimension_loss, get_loss
@@ -33,27 +33,15 @@ from rm.model.create import Recipe, create_model, position_limit
 from rm.precision import has_fast_bfloat16
 from rm.provenance import data_facts, versions
 from rm.rubric import Rubric
+from rm.train.checkpoints import has_ended, last_checkpoint, step_of, whole_or_gone
 from rm.train.data import StepLoader, TokenizedSet, hash_seed, tokenize_groups
+from rm.train.directory import check_run_directory, open_run_directory, process_rank
 from rm.train.objective import Objective
 from rm.train.tracking import JsonlLog, Progress, set_up_wandb
-from rm.train.trainer import (
-    BEST,
-    CHECKPOINTS,
-    GroupTrainer,
-    best_facts,
-    best_model,
-    complete_checkpoints,
-    has_ended,
-    remove_checkpoint,
-    step_of,
-    whole_or_gone,
-)
+from rm.train.trainer import BEST, GroupTrainer, best_facts, best_model
 
 MODEL = "model"
-CONFIG = "run.json"
 PROVENANCE = "training.json"
-STARTED = (CONFIG, "wandb")
-"""What a run leaves that failed before its first step; such a directory counts as new."""
 EVALUATIONS = 8
 FREE_TO_CHANGE = (
     "output",
@@ -168,7 +156,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         world_size=args.world_size,
     )
     _set_schedule(args, config, len(loader))
-    _open_output(_identity(config, prepared), output, resume, force, args)
+    open_run_directory(output, _identity(config, prepared), args, resume=resume, force=force)
     progress = Progress()
     trainer = GroupTrainer(
         loaded,
@@ -334,70 +322,10 @@ def _identity(config: TrainConfig, prepared: Prepared) -> dict[str, Any]:
 
 
 def check_output(config: TrainConfig, prepared: Prepared, resume: bool, force: bool) -> Path:
-    """An output directory that may become this run's: new, an earlier run's to `resume`, or one to replace."""
-    output = Path(config.output).expanduser().resolve()
-    if resume and force:
-        raise ConfigError("--resume goes on with a run and --force replaces it: give one of them.")
-    if _rank() != 0:
-        return output
-    saved = output / CONFIG
-    if resume and saved.is_file():
-        changed = _changed(_read_identity(saved), _identity(config, prepared))
-        if changed:
-            raise ConfigError([f"--resume: {line}. Keep the run's own value, or start anew." for line in changed])
-    elif output.exists() and any(path.name not in STARTED for path in output.iterdir()):
-        _check_replaceable(config, output, resume, force)
-    return output
-
-
-def _check_replaceable(config: TrainConfig, output: Path, resume: bool, force: bool) -> None:
-    """`force` replaces an earlier run, and nothing else: not other files, not this run's own inputs."""
-    if not (output / CONFIG).is_file():
-        raise ConfigError(f"output: {config.output} holds something else than a run. Choose another directory.")
-    if not force:
-        raise ConfigError(
-            f"output: {config.output} holds a run. Add --resume to go on with it, --force to replace it, or choose "
-            "another directory."
-        )
+    """See `check_run_directory`."""
     inputs = (*config.data.train, *config.data.dev, config.model.init_from, config.model.backbone)
-    inside = [name for name in inputs if name and Path(name).expanduser().resolve().is_relative_to(output)]
-    if inside:
-        raise ConfigError(f"output: --force would remove {inside[0]}, which this run reads. Choose another directory.")
-    check_target(output, force=True)
-
-
-def _open_output(identity: dict[str, Any], output: Path, resume: bool, force: bool, args: TrainingArguments) -> None:
-    """Make the directory this run's own. Only here, with the model loaded, does `force` remove what was in it."""
-    if args.process_index == 0:
-        resumed = resume and (output / CONFIG).is_file()
-        if force and not resumed and output.exists() and any(output.iterdir()):
-            shutil.rmtree(output)
-        output.mkdir(parents=True, exist_ok=True)
-        write_text_whole(output / CONFIG, json.dumps(identity, indent=2) + "\n", force=True)
-    if args.world_size > 1:
-        dist.barrier()
-
-
-def _read_identity(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        found = None
-    if not isinstance(found, dict):
-        raise ConfigError(f"--resume: {file} is damaged. Start anew with --force.")
-    return found
-
-
-def _changed(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    lines = []
-    for key in sorted(old.keys() | new.keys()):
-        name = f"{prefix}{key}"
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict) and not name.endswith("options"):
-            lines += _changed(before, after, f"{name}.")
-        elif before != after and not name.startswith(FREE_TO_CHANGE):
-            lines.append(f"{name} was {before!r} and is now {after!r}")
-    return lines
+    identity = _identity(config, prepared)
+    return check_run_directory(config.output, identity, FREE_TO_CHANGE, inputs, resume=resume, force=force)
 
 
 def _training_arguments(config: TrainConfig, output: Path, has_dev: bool) -> TrainingArguments:
@@ -435,13 +363,18 @@ def _training_arguments(config: TrainConfig, output: Path, has_dev: bool) -> Tra
         disable_tqdm=True,
         log_level="error",
     )
-    if args.n_gpu > 1:  # one process would drive all GPUs through DataParallel, which is slow; torchrun is the way
+    use_one_gpu(args, "train")
+    return args
+
+
+def use_one_gpu(args: TrainingArguments, verb: str) -> None:
+    """One process would drive all GPUs through DataParallel, which is slow; torchrun is the way."""
+    if args.n_gpu > 1:
         args._n_gpu = 1
         print(
-            "Several GPUs: this process uses one. All: torchrun --nproc_per_node N -m rm.cli.main train",
+            f"Several GPUs: this process uses one. All: torchrun --nproc_per_node N -m rm.cli.main {verb}",
             file=sys.stderr,
         )
-    return args
 
 
 def schedule(config: TrainConfig, steps_per_epoch: int) -> int:
@@ -482,18 +415,14 @@ def _dev_scorer(config: TrainConfig, dev: Sequence[Group], scorer: Scorer, args:
 
 def _last_checkpoint(output: Path) -> Path | None:
     """The last whole checkpoint; what a kill left behind half done is removed."""
-    whole = complete_checkpoints(output)
-    if _rank() == 0:
-        for path in (output / CHECKPOINTS).glob("checkpoint-*"):
-            if path not in whole:
-                remove_checkpoint(path)
-        for path in output.glob(".*.partial"):
-            shutil.rmtree(path, ignore_errors=True)
+    first = process_rank() == 0
+    checkpoint = last_checkpoint(output, clean=first)
+    if first:
         best = best_model(output)
         for path in output.glob(f"{BEST}-*"):
             if path != best:
                 shutil.rmtree(path, ignore_errors=True)
-    return whole[-1] if whole else None
+    return checkpoint
 
 
 def _finish(
@@ -527,7 +456,3 @@ def _provenance(config: TrainConfig, prepared: Prepared, steps: int, facts: dict
         "dev_metrics": facts,
         "versions": versions(),
     }
-
-
-def _rank() -> int:
-    return int(os.environ.get("RANK", "0"))

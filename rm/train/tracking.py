@@ -27,9 +27,8 @@ class JsonlLog(TrainerCallback):
         self._started = time.monotonic()
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.is_world_process_zero and self._path.exists():
-            kept = [line for line in _whole_lines(self._path) if json.loads(line)["step"] <= state.global_step]
-            self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        if state.is_world_process_zero:
+            drop_later_lines(self._path, state.global_step)
 
     def on_log(
         self,
@@ -126,7 +125,14 @@ def _log_in_to_wandb() -> None:
         ) from error
 
 
-def _whole_lines(path: Path) -> list[str]:
+def drop_later_lines(path: Path, step: int) -> None:
+    """Takes out of a JSON Lines file what a resumed run will write again: lines after `step`, and half a line."""
+    if path.exists():
+        kept = [line for line in whole_lines(path) if json.loads(line)["step"] <= step]
+        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def whole_lines(path: Path) -> list[str]:
     """Lines that were written to the end; a killed run may leave half a line."""
     text = path.read_text(encoding="utf-8")
     return text[: text.rfind("\n") + 1].splitlines()

@@ -11,11 +11,10 @@ What is ours, and why:
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from rm.errors import RunError
 from rm.evaluate.rankings import relevance_of
@@ -34,11 +32,10 @@ from rm.metrics import rank_group
 from rm.model import LoadedModel, save_reward_model
 from rm.model.layout import Layout
 from rm.text import Member, collate
+from rm.train.checkpoints import CHECKPOINTS, restore_ended, seal, whole_or_gone
 from rm.train.data import StepGroups, StepLoader, hash_seed
 from rm.train.objective import PARTS, Objective
 
-MARKER = "complete.json"
-CHECKPOINTS = "checkpoints"
 BEST = "best"
 BEST_FACTS = "dev_metrics.json"
 STATS = (*PARTS, *(f"skipped_{name}" for name in PARTS), "tokens", "computed")
@@ -319,16 +316,12 @@ class GroupTrainer(Trainer):
         with whole_or_gone(newest):
             super()._save_checkpoint(model, trial)
         self._barrier()
-        if not self.args.should_save:
-            return
-        (newest / MARKER).write_text(json.dumps({"step": self.state.global_step}) + "\n", encoding="utf-8")
-        for old in complete_checkpoints(self._output)[: -self._keep_checkpoints]:
-            remove_checkpoint(old)
+        if self.args.should_save:
+            seal(newest, self._keep_checkpoints)
 
     def restore_ended(self, checkpoint: Path) -> None:
         """Take over weights and step of a run that ended with this checkpoint, but was not finished."""
-        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-        self._load_from_checkpoint(str(checkpoint))
+        restore_ended(self, checkpoint)
 
     def _barrier(self) -> None:
         if self.args.world_size > 1:
@@ -370,43 +363,3 @@ def best_facts(output: Path) -> dict[str, Any]:
 
 def _facts(path: Path) -> dict[str, Any]:
     return json.loads((path / BEST_FACTS).read_text(encoding="utf-8"))
-
-
-def complete_checkpoints(output: Path) -> list[Path]:
-    """Checkpoints whose marker is there, oldest first."""
-    found = [path.parent for path in (output / CHECKPOINTS).glob(f"checkpoint-*/{MARKER}")]
-    return sorted(found, key=step_of)
-
-
-def step_of(checkpoint: Path) -> int:
-    """The optimizer steps that a checkpoint has behind it."""
-    return int(checkpoint.name.rsplit("-", 1)[-1])
-
-
-def has_ended(checkpoint: Path) -> bool:
-    """Whether the run was over with this checkpoint: all its steps are done, or its patience was at an end."""
-    state = json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
-    return bool(state["stateful_callbacks"]["TrainerControl"]["args"]["should_training_stop"])
-
-
-@contextlib.contextmanager
-def whole_or_gone(path: Path) -> Iterator[None]:
-    """What cannot be written to the end is removed. Raises: RunError where the disk is full."""
-    try:
-        yield
-    except Exception as error:
-        remove_checkpoint(path)
-        # The system tells by number; torch.save, safetensors and tokenizers have errors of their own, with words.
-        told = any(words in str(error) for words in ("inline_container", "PytorchStreamWriter", "os error 28"))
-        if told or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
-            raise RunError(
-                f"No space left on the disk for {path}. Make room, or lower train.keep_checkpoints; then go on with "
-                "--resume."
-            ) from error
-        raise
-
-
-def remove_checkpoint(path: Path) -> None:
-    """The marker goes first, so that a kill half-way leaves nothing that looks whole."""
-    (path / MARKER).unlink(missing_ok=True)
-    shutil.rmtree(path, ignore_errors=True)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import uvicorn
+from transformers import AutoModelForCausalLM
 
 from rm.adapters.source import close_sources
 from rm.config import build_config
@@ -28,7 +29,10 @@ from rm.serve.app import create_app
 from rm.serve.limits import Limits
 from rm.serve.run import address_of, listen
 from rm.serve.service import Service
+from rm.sources import Source
 from rm.text import Row as Text
+from rm.text import render
+from rm.text.tokenizer import load_tokenizer
 
 Row = dict[str, Any]
 
@@ -65,6 +69,56 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     probes = [[Text("1 + 1?", "1 + 1 = 2", "math"), Text("1 + 1?", "1 + 1 = 3", "math")]]
     export_bundle(root / "model", config, root / "bundle", lambda rubric: probes)
     return root / "bundle"
+
+
+def _prompt_of(group: Row) -> str:
+    return render(Text(group["problem"], "", "math", group["task_type"])).removesuffix("\n</reasoning>")
+
+
+@pytest.fixture(scope="session")
+def prompt_of() -> Callable[[Row], str]:
+    """What the tiny base goes on with: the reward model's text, up to the trace."""
+    return _prompt_of
+
+
+@pytest.fixture(scope="session")
+def taught_groups() -> list[Row]:
+    """Four shipped groups."""
+    return [json.loads(line) for line in SAMPLE_DEV.read_text(encoding="utf-8").splitlines()[:4]]
+
+
+@pytest.fixture(scope="session")
+def teach(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], Path]:
+    """Makes a planner of the tiny base by a few steps on texts; gives its directory."""
+
+    def make(texts: list[str], steps: int = 16) -> Path:
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_pretrained(TINY_BASE, dtype=torch.float32)
+        tokenizer = load_tokenizer(Source(str(TINY_BASE), "", True))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        batch = tokenizer(texts, return_tensors="pt", padding=True)
+        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+        for _ in range(steps):
+            model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        directory = tmp_path_factory.mktemp("planner")
+        model.save_pretrained(directory)
+        tokenizer.save_pretrained(str(directory))
+        return directory
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def planner(teach: Callable[[list[str]], Path], taught_groups: list[Row]) -> Path:
+    """Taught a little of these problems, so that some of its traces help and some do not."""
+    return teach(
+        [
+            f"{_prompt_of(group)}{group['positive_pool'][0]['reasoning']}\n</reasoning><|endoftext|>"
+            for group in taught_groups
+        ]
+    )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import inspect
-import json
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,47 +18,19 @@ from transformers import AutoModelForCausalLM
 from rm.adapters.client import ServerReward
 from rm.adapters.trl import make_reward_function
 from rm.errors import ConfigError
-from rm.lab import SAMPLE_DEV, TINY_BASE
+from rm.lab import TINY_BASE
 from rm.reward.parts import Parts, RewardResult
 from rm.sources import Source
-from rm.text import Row, render
 from rm.text.tokenizer import load_tokenizer
 
 trl = pytest.importorskip("trl")
 from trl.trainer.utils import shutdown_event_loop_in_daemon  # noqa: E402
 
 STEPS = 2
-TAUGHT = 16
-GROUPS = [json.loads(line) for line in SAMPLE_DEV.read_text(encoding="utf-8").splitlines()[:4]]
-
-
-def prompt_of(group: dict[str, Any]) -> str:
-    return render(Row(group["problem"], "", "math", group["task_type"])).removesuffix("\n</reasoning>")
 
 
 @pytest.fixture(scope="module")
-def planner(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny base, taught a little of these problems, so that some of its traces help and some do not."""
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_pretrained(TINY_BASE, dtype=torch.float32)
-    tokenizer = load_tokenizer(Source(str(TINY_BASE), "", True))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    texts = [
-        prompt_of(group) + group["positive_pool"][0]["reasoning"] + "\n</reasoning><|endoftext|>" for group in GROUPS
-    ]
-    batch = tokenizer(texts, return_tensors="pt", padding=True)
-    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
-    for _ in range(TAUGHT):
-        model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    directory = tmp_path_factory.mktemp("planner")
-    model.save_pretrained(directory)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
+def dataset(taught_groups: list[dict[str, Any]], prompt_of: Callable[[dict[str, Any]], str]) -> Dataset:
     """Prompts that the tiny base goes on with, beside the columns of their problem rows."""
     return Dataset.from_list(
         [
@@ -66,7 +38,7 @@ def dataset() -> Dataset:
                 "prompt": prompt_of(group),
                 **{key: group[key] for key in ("problem_id", "problem", "reference_solution", "task_type")},
             }
-            for group in GROUPS
+            for group in taught_groups
         ]
     )
 

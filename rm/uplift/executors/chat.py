@@ -11,12 +11,16 @@ def shown_text(prompt: Prompt, tokenizer: Any, chat: bool) -> str:
     """The whole text, up to where the completion begins.
 
     Args:
-        prompt: without a system text there is no system message.
+        prompt: what is asked.
         tokenizer: of transformers' form.
         chat: through the tokenizer's chat template, which writes special tokens itself.
     """
     if not chat:
         return prompt.text
+    return str(tokenizer.apply_chat_template(messages_of(prompt), tokenize=False, add_generation_prompt=True))
+
+
+def messages_of(prompt: Prompt) -> list[dict[str, str]]:
+    """A prompt as chat messages; without a system text there is no system message."""
     system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    messages = [*system, {"role": "user", "content": prompt.user}]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    return [*system, {"role": "user", "content": prompt.user}]
