@@ -47,7 +47,7 @@ def _train(args: argparse.Namespace) -> int:
         overrides["train.seed"] = [args.seed]
     config = load_config(TrainConfig, args.config, overrides)
     from rm.train import check_training, train
-    from rm.train.trainer import complete_checkpoints
+    from rm.train.checkpoints import complete_checkpoints
 
     if args.check:
         report = check_training(config, resume=args.resume, force=args.force)
