@@ -14,7 +14,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -302,15 +302,27 @@ def load_config(
         tree = loaded
     for key, text in (overrides or {}).items():
         _put(tree, key.split("."), _override_value(cls, key, text))
-    return build_config(cls, tree, source)
+    return build_config(cls, tree, source, options=overrides or ())
 
 
-def build_config(cls: type[ConfigT], tree: Mapping[str, Any], source: str = "configuration") -> ConfigT:
-    """Validate a nested mapping. Raises: ConfigError with every problem."""
+def build_config(
+    cls: type[ConfigT], tree: Mapping[str, Any], source: str = "configuration", options: Collection[str] = ()
+) -> ConfigT:
+    """Validate a nested mapping.
+
+    Args:
+        cls: one of the config dataclasses.
+        tree: section -> key -> value.
+        source: names the file in messages.
+        options: dotted keys that did not come from there, but as options.
+
+    Raises:
+        ConfigError: with every problem.
+    """
     try:
         return TypeAdapter(cls).validate_python(tree)
     except ValidationError as error:
-        raise ConfigError(_explain(cls, error, source)) from None
+        raise ConfigError(_explain(cls, error, source, options)) from None
 
 
 def config_to_dict(config: Any) -> dict[str, Any]:
@@ -350,12 +362,13 @@ def _override_value(cls: type, key: str, text: str | Sequence[str]) -> Any:
     wants_list = hint is not None and list in {typing.get_origin(arm) for arm in _arms(hint)}
     if not isinstance(text, str):
         if wants_list:
-            return list(text)
+            members = {arg for arm in _arms(hint) if typing.get_origin(arm) is list for arg in typing.get_args(arm)}
+            return list(text) if str in members else [read_yaml(each, f"--{key}") for each in text]
         if len(text) != 1:
             raise ConfigError(f"--{key}: expected one value, found {len(text)}.")
         text = text[0]
-    if hint is str:
-        return text
+    if hint is str or set(_arms(hint)) == {str, types.NoneType}:
+        return text if hint is str or text != "null" else None
     value = read_yaml(text, f"--{key}")
     return [text] if wants_list and str not in _arms(hint) and not isinstance(value, list) else value
 
@@ -391,7 +404,7 @@ def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
     tree[path[-1]] = value
 
 
-def _explain(cls: type, error: ValidationError, source: str) -> list[str]:
+def _explain(cls: type, error: ValidationError, source: str, options: Collection[str]) -> list[str]:
     known = config_keys(cls)
     sections = {key.rsplit(".", 1)[0] for key in known if "." in key}
     problems: dict[str, str] = {}
@@ -406,6 +419,7 @@ def _explain(cls: type, error: ValidationError, source: str) -> list[str]:
             if ".".join(parts) in known:
                 break
         key = ".".join(parts)
+        place = f"--{key}" if key in options else f"{source}: {key}"
         if item["type"] == "unexpected_keyword_argument":
             if "." in str(item["loc"][-1]):
                 problems[key] = f"{source}: unknown key {key}. In a file, write sections: {_nested(key)}"
@@ -415,16 +429,18 @@ def _explain(cls: type, error: ValidationError, source: str) -> list[str]:
             if near == key:  # a field of the section, but of another of its kinds
                 section = key.rsplit(".", 1)[0]
                 hint = f"It belongs to another {section}.kind ({', '.join(_kinds(cls, section))}). Leave it out."
-            problems[key] = f"{source}: unknown key {key}. {hint}"
+            unknown = f"{place}: unknown key" if key in options else f"{source}: unknown key {key}"
+            problems[key] = f"{unknown}. {hint}"
         elif item["type"].startswith("union_tag"):
             found = item["input"].get("kind") if isinstance(item["input"], Mapping) else item["input"]
-            problems[key] = f"{source}: {key}.kind = {found!r}: choose one of {', '.join(_kinds(cls, key))}."
+            place = f"--{key}.kind" if f"{key}.kind" in options else f"{source}: {key}.kind"
+            problems[key] = f"{place} = {found!r}: choose one of {', '.join(_kinds(cls, key))}."
         elif key in problems:
             problems[key] = f"{problems[key].rstrip('.')}; or: {item['msg']}."
         elif item["type"] == "missing":
             problems[key] = f"{source}: {key} is missing."
         else:
-            problems[key] = f"{source}: {key} = {item['input']!r}: {item['msg']}."
+            problems[key] = f"{place} = {item['input']!r}: {item['msg']}."
     return list(problems.values())
 
 

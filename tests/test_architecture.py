@@ -18,7 +18,7 @@ import rm
 
 PACKAGE = Path(rm.__file__).parent
 
-GROUND = {"errors", "files", "precision", "provenance", "sources"}
+GROUND = {"errors", "files", "precision", "provenance", "sources", "workfile"}
 DATA = {*GROUND, "rubric"}
 READS = {*DATA, "groups", "text", "prefix"}
 MODEL = {*DATA, "text", "prefix", "metrics", "model"}
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "precision": set(),
     "provenance": set(),
     "files": {"errors"},
+    "workfile": {"errors"},
     "config": {"errors"},
     "rubric": {"errors"},
     "groups": {*DATA, "groups"},
@@ -48,8 +49,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serve": SERVE,
     "adapters": {"errors", "reward", "serve", "adapters", "uplift"},
     "build": {*READS, *UPLIFT, "config", "metrics", "evaluate", "build"},
+    "planner": {*TRAIN, *REWARD, "adapters", "planner"},
     "lab": {*TRAIN, *REWARD, "build", "planner", "lab"},
-    "cli": {*TRAIN, *SERVE, "build", "lab", "cli", "__init__"},
+    "cli": {*TRAIN, *SERVE, "build", "planner", "lab", "cli", "__init__"},
     "__init__": {"rubric", "groups", "model", "evaluate", "reward"},
 }
 """Room -> the rooms that its files may import. Its own name is in it where it has several files."""

@@ -11,6 +11,7 @@ import pytest
 
 from rm.config import TrainConfig, build_config, config_keys, config_to_dict, load_config, read_yaml
 from rm.errors import ConfigError
+from rm.reward.config import RewardConfig
 
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("train-*.yaml"))
 
@@ -283,6 +284,22 @@ def test_every_shipped_configuration_is_valid(file):
 def test_every_shipped_configuration_opens_with_its_command(file):
     opening = "\n".join(line for line in file.read_text(encoding="utf-8").splitlines()[:12] if line.startswith("#"))
     assert f"train --config configs/{file.name}" in opening
+
+
+def test_what_is_wrong_with_an_option_names_the_option_and_not_the_file(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("train: {seed: -1}\n")
+    with pytest.raises(ConfigError) as refused:
+        load_config(TrainConfig, file, {"train.learning_rate": "x", "train.max_steps": "2"})
+    of_option, of_file = sorted(refused.value.problems)
+    assert of_option.startswith("--train.learning_rate = 'x': ")
+    assert of_file.startswith(f"{file}: train.seed = -1: ")
+    with pytest.raises(ConfigError) as refused:
+        load_config(RewardConfig, None, {"uplift.executor.kind": "magic"})
+    assert refused.value.problems[0].startswith("--uplift.executor.kind = 'magic': choose one of ")
+    with pytest.raises(ConfigError) as refused:
+        load_config(RewardConfig, None, {"uplift.executor.kind": "arithmetic", "uplift.executor.model": "m"})
+    assert refused.value.problems[0].startswith("--uplift.executor.model: unknown key. It belongs to another")
 
 
 def test_yaml_outside_a_file_names_its_source():

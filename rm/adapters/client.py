@@ -19,7 +19,7 @@ from typing import Any
 
 from rm.errors import ConfigError, MissingExtra, RunError
 from rm.reward.loop import LoopThread
-from rm.reward.parts import Parts, RewardResult, UpliftPart
+from rm.reward.parts import RewardResult
 from rm.uplift.executors.api_key import ApiKey
 
 try:
@@ -29,6 +29,8 @@ except ModuleNotFoundError:
 
 LOG = logging.getLogger("rm.adapters")
 ITEMS_A_REQUEST = 128
+BYTES_A_REQUEST = 4 * 2**20
+"""Half of what a server takes by default; an item that is larger goes alone."""
 REQUESTS_AT_ONCE = 16
 LONGEST_WAIT_S = 30.0
 _CONNECT_S = 10.0
@@ -45,13 +47,22 @@ class ServerReward:
         timeout_s: of one request; an executor may take minutes.
         retries: after the first attempt.
         backoff_s: the first wait is drawn from [0, this], later ones from twice as much each, up to 30 s.
+        formula: that the rewards must be made by, such as `tracelift-math-v1`; empty takes the server's, which is
+            logged with the first rewards.
 
     Raises:
         ConfigError: no address, or a key that is not there.
     """
 
     def __init__(
-        self, url: str, *, api_key_env: str = "", timeout_s: float = 900.0, retries: int = 6, backoff_s: float = 1.0
+        self,
+        url: str,
+        *,
+        api_key_env: str = "",
+        timeout_s: float = 900.0,
+        retries: int = 6,
+        backoff_s: float = 1.0,
+        formula: str = "",
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"server: expected an address such as http://127.0.0.1:8001, found {url!r}.")
@@ -60,6 +71,8 @@ class ServerReward:
         self._timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S))
         self._retries = retries
         self._backoff_s = backoff_s
+        self._formula = formula
+        self._told = False
         self._rng = random.Random()
         self._loop = LoopThread("tracelift-client")
         self._here: tuple[int, httpx.AsyncClient, asyncio.Semaphore] | None = None
@@ -68,7 +81,8 @@ class ServerReward:
         """The rewards of problem rows with `completion`, in their order.
 
         Raises:
-            ConfigError: the address, the key or the items are refused, in the server's words.
+            ConfigError: the address, the key or the items are refused, in the server's words; or the rewards are made
+                by another formula than the one expected.
             RunError: no answer after all attempts.
         """
         return await self._loop.join(self._score(items))
@@ -88,22 +102,24 @@ class ServerReward:
 
     async def _score(self, items: Sequence[Mapping[str, Any]]) -> list[RewardResult]:
         results: list[RewardResult | None] = [None] * len(items)
+        texts = [json.dumps(item, allow_nan=False).encode() for item in items]
 
         async def part(indices: Sequence[int]) -> None:
-            found = await self._request([items[index] for index in indices])
+            found = await self._request([texts[index] for index in indices])
             for index, result in zip(indices, found, strict=True):
                 results[index] = result
 
         try:
             async with asyncio.TaskGroup() as group:
-                for indices in requests_of(items, ITEMS_A_REQUEST):
+                for indices in requests_of(items, [len(text) for text in texts]):
                     group.create_task(part(indices))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return [result for result in results if result is not None]
 
-    async def _request(self, items: Sequence[Mapping[str, Any]]) -> list[RewardResult]:
-        body = json.dumps({"items": items}, allow_nan=False).encode()
+    async def _request(self, items: Sequence[bytes]) -> list[RewardResult]:
+        """Rewards of items in JSON."""
+        body = b'{"items": [' + b", ".join(items) + b"]}"
         _, http, at_once = self._mine()
         why = ""
         for attempt in range(self._retries + 1):
@@ -112,7 +128,7 @@ class ServerReward:
                 try:
                     reply = await http.post("/reward", content=body, headers={"Content-Type": "application/json"})
                     if reply.status_code == 200:
-                        return read_rewards(reply.content, len(items))
+                        return self._of_formula(read_rewards(reply.content, len(items)))
                     why, pause = self._refused(reply)
                 except httpx.TransportError as error:
                     why = f"{type(error).__name__}: {error}".rstrip(": ")
@@ -123,6 +139,19 @@ class ServerReward:
                 LOG.info("%s: %s; attempt %d of %d", self.url, why, attempt + 1, self._retries + 1)
                 await asyncio.sleep(min(max(wait, pause), LONGEST_WAIT_S))
         raise RunError(f"{self.url}/reward: no rewards after {self._retries + 1} attempts. The last one: {why}")
+
+    def _of_formula(self, results: list[RewardResult]) -> list[RewardResult]:
+        """The results, if they are made as expected. Raises: ConfigError."""
+        found = {result.formula for result in results}
+        if self._formula and found - {self._formula}:
+            raise ConfigError(
+                f"{self.url} rewards by {', '.join(sorted(found))}, expected {self._formula} (formula). Serve another "
+                "bundle, or expect its formula."
+            )
+        if found and not self._told:
+            LOG.info("%s rewards by %s", self.url, ", ".join(sorted(found)))
+            self._told = True
+        return results
 
     def _refused(self, reply: httpx.Response) -> tuple[str, float]:
         """What is told of a refusal that may pass, and how long to wait. Raises: ConfigError for one that does not."""
@@ -136,7 +165,7 @@ class ServerReward:
         if status in (401, 403):
             raise ConfigError(f"{self.url} refuses the key. {self._key.advice}")
         if status in (404, 405):
-            raise ConfigError(f"{self.url} has no POST /reward. Start it with: tracelift-rm serve BUNDLE")
+            raise ConfigError(f"{self.url} gives no rewards ({words}). Start it with: tracelift-rm serve BUNDLE")
         raise ConfigError(f"{self.url}/reward refuses the items (HTTP {status}): {words}")
 
     def _mine(self) -> tuple[int, httpx.AsyncClient, asyncio.Semaphore]:
@@ -157,19 +186,33 @@ class BrokenAnswer(Exception):
     """A 200 whose body is not what was asked for."""
 
 
-def requests_of(items: Sequence[Mapping[str, Any]], limit: int) -> list[list[int]]:
-    """Items by index in requests of at most `limit`, those of one problem together as far as they fit."""
+def requests_of(
+    items: Sequence[Mapping[str, Any]],
+    sizes: Sequence[int],
+    most_items: int = ITEMS_A_REQUEST,
+    most_bytes: int = BYTES_A_REQUEST,
+) -> list[list[int]]:
+    """Items by index in requests within both bounds, those of one problem together as far as they fit.
+
+    Args:
+        items: with their `problem`.
+        sizes: bytes of each.
+        most_items, most_bytes: of a request; an item that has more bytes goes alone.
+    """
     problems: dict[Any, list[int]] = {}
     for index, item in enumerate(items):
         problems.setdefault(item.get("problem"), []).append(index)
     requests: list[list[int]] = []
+    room = -1
     for members in problems.values():
-        for start in range(0, len(members), limit):
-            part = members[start : start + limit]
-            if requests and len(requests[-1]) + len(part) <= limit:
-                requests[-1] += part
-            else:
-                requests.append(part)
+        if sum(sizes[index] for index in members) > room or len(requests[-1]) + len(members) > most_items:
+            room = -1  # a new request, where more of it stays together
+        for index in members:
+            if sizes[index] > room or len(requests[-1]) == most_items:
+                requests.append([])
+                room = most_bytes
+            requests[-1].append(index)
+            room -= sizes[index]
     return requests
 
 
@@ -177,33 +220,12 @@ def read_rewards(content: bytes, count: int) -> list[RewardResult]:
     """The results in an answer's body. Raises: BrokenAnswer where there are not `count`, or one has another form."""
     try:
         rows = json.loads(content)["rewards"]
-        results = [result_of(row) for row in rows]
+        results = [RewardResult.from_row(row) for row in rows]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenAnswer(f"no reward results in the answer ({type(error).__name__}: {error})") from None
     if len(results) != count:
         raise BrokenAnswer(f"{len(results)} reward results for {count} items")
     return results
-
-
-def result_of(row: Mapping[str, Any]) -> RewardResult:
-    """A reward result of its JSON form; keys that are not known here are passed over."""
-    parts = row.get("parts") or {}
-    uplift = parts.get("uplift")
-    names = UpliftPart.__dataclass_fields__
-    return RewardResult(
-        reward=None if row["reward"] is None else float(row["reward"]),
-        formula=str(row.get("formula", "")),
-        parts=Parts(
-            end_to_end=parts.get("end_to_end"),
-            rm=parts.get("rm"),
-            dimensions=parts.get("dimensions"),
-            uplift=UpliftPart(**{name: uplift[name] for name in names}) if uplift else None,
-            coefficient=parts.get("coefficient"),
-        ),
-        terms=row.get("terms") or {},
-        failures=tuple(row.get("failures") or ()),
-        notes=tuple(row.get("notes") or ()),
-    )
 
 
 def _words(reply: httpx.Response) -> str:

@@ -41,10 +41,11 @@ def open_source(where: str | Path | RewardSource, **options: Any) -> RewardSourc
 
     Args:
         where: the address of a server (`http://...`), the directory or hub name of a bundle, or a source itself.
-        options: of `ServerReward` for a server, of `TraceLiftReward.from_pretrained` for a bundle.
+        options: of `ServerReward` for a server, of `TraceLiftReward.from_pretrained` for a bundle; and for both
+            `formula`, the name that it must have, such as `tracelift-math-v1`.
 
     Raises:
-        ConfigError: as those two; or options of the other.
+        ConfigError: as those two; options of the other; a bundle of another formula.
     """
     if not isinstance(where, str | Path):
         return where
@@ -86,15 +87,22 @@ def _opened(where: str, options: Mapping[str, Any]) -> RewardSource:
 
         make = ServerReward
     elif where:
-        from rm.reward.scorer import TraceLiftReward
-
-        make = TraceLiftReward.from_pretrained
+        make = _bundle
     else:
         raise ConfigError("No reward given. Name a server (http://...), or a bundle's directory.")
     try:
         return make(where, **options)
     except TypeError as error:  # an option that it does not have
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _bundle(where: str, formula: str = "", **options: Any) -> RewardSource:
+    from rm.reward.scorer import TraceLiftReward
+
+    reward = TraceLiftReward.from_pretrained(where, **options)
+    if formula and reward.formula != formula:
+        raise ConfigError(f"{where} rewards by {reward.formula}, expected {formula} (formula).")
+    return reward
 
 
 async def score_all(

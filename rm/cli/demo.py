@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
 import sys
 import time
 from contextlib import nullcontext, redirect_stdout
@@ -93,7 +95,7 @@ def _whole_way(out: Path, steps: int) -> int:
         ),
     ]
     for title, command in commands:
-        print(f"\n== {title}\n   tracelift-rm {_shown(command, out)}", file=sys.stderr)
+        print(f"\n== {title}\n   tracelift-rm {_shown(command)}", file=sys.stderr)
         if command[0] == "score":
             rows.write_text("".join(json.dumps(row) + "\n" for row in _example(SAMPLE_DEV)), encoding="utf-8")
         code = main(command)
@@ -119,11 +121,11 @@ def _example(dev: Path) -> list[dict[str, str]]:
     ]
 
 
-def _shown(command: list[str], out: Path) -> str:
-    """The command as a user would type it; shipped files by their names."""
-    return " ".join(
-        Path(part).name if part.endswith(".jsonl") and not part.startswith(str(out)) else part for part in command
-    )
+def _shown(command: list[str]) -> str:
+    """The command as a user can copy it; files below the current directory by their way from there."""
+    here = Path.cwd()
+    shown = [os.path.relpath(part) if Path(part).is_relative_to(here) else part for part in command]
+    return shlex.join(shown)
 
 
 def _next(out: Path, seconds: float) -> str:

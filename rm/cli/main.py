@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.rest = rest
     debug = args.debug
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if not sys.stderr.isatty():  # what libraries show while they load: in a log each step would be a line
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if not debug:
         warnings.filterwarnings("ignore", category=FutureWarning)
         # On some processors it asks at import for a package that nothing here computes with.

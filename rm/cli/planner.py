@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from rm.cli.overrides import read_overrides
+from rm.cli.scoring import positive
 from rm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser("planner", help="train and evaluate planners", description=__doc__)
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_train(verbs)
+    _add_evaluate(verbs)
+    _add_rows(verbs)
 
 
 def _add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,6 +44,101 @@ def _add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     train.add_argument("--seed", metavar="N", help="short for --grpo.seed")
     train.add_argument("--json", action="store_true", help="print the result as one JSON object")
     train.set_defaults(run=_train, takes_overrides=True)
+
+
+def _add_evaluate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    evaluate = verbs.add_parser(
+        "evaluate",
+        help="accuracy and pass@k of an executor with a planner's traces, and without",
+        epilog="Any key of the configuration is an option: --executor.kind openai --executor.model NAME "
+        "--executor.endpoints http://127.0.0.1:8000/v1 --samples 8 --k 1 4 8. See rm/planner/config.py. A run that was "
+        "stopped goes on with the same command.",
+    )
+    evaluate.add_argument(
+        "--planner",
+        metavar="PLANNER",
+        nargs="+",
+        required=True,
+        help="directories or hub names, side by side; none for the executor alone, which is always measured",
+    )
+    evaluate.add_argument(
+        "--benchmark", metavar="NAME|FILE", required=True, help="gsm8k, math500, humaneval, mbpp, or a file of problems"
+    )
+    evaluate.add_argument("--out", metavar="DIR", help="gets traces, results, metrics.json and report.html")
+    evaluate.add_argument("--config", metavar="FILE", help="YAML file; see configs/planner-evaluate.yaml")
+    evaluate.add_argument("--limit", metavar="N", type=positive, help="the first N problems alone")
+    evaluate.add_argument("--check", action="store_true", help="check benchmark and configuration, then stop")
+    evaluate.add_argument("--force", action="store_true", help="replace the output")
+    evaluate.add_argument("--json", action="store_true", help="print the figures as one JSON object")
+    evaluate.set_defaults(run=_evaluate, takes_overrides=True)
+
+
+def _add_rows(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    rows = verbs.add_parser(
+        "rows",
+        help="problems with their prompts as a Parquet file for verl",
+        epilog="The prompts and the data are those of planner train's configuration; see configs/planner-verl.yaml.",
+    )
+    rows.add_argument("--config", metavar="FILE", help="YAML file; see configs/planner-*.yaml")
+    rows.add_argument("--out", metavar="FILE", required=True, help="the Parquet file")
+    rows.add_argument("--force", action="store_true", help="replace the output")
+    rows.set_defaults(run=_rows, takes_overrides=True)
+
+
+def _rows(args: argparse.Namespace) -> int:
+    from rm.config import load_config
+    from rm.files import check_file
+    from rm.planner.config import PlannerConfig
+    from rm.planner.rows import write_verl_rows
+    from rm.uplift.read import load_problems
+
+    config = load_config(PlannerConfig, args.config, read_overrides(PlannerConfig, args.rest))
+    if not config.data.train:
+        raise ConfigError("data.train: no file. Give one or more: --data.train problems.jsonl")
+    check_file(args.out, args.force, config.data.train)
+    problems = load_problems(config.data.train, traces="none", limit=config.data.limit or None)
+    write_verl_rows(problems, config.prompt, args.out, args.force)
+    print(f"{len(problems)} problems are in {args.out}")
+    return 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from rm.cli.uplift import UpliftBar
+    from rm.config import load_config
+    from rm.planner.benchmarks import load_benchmark
+    from rm.planner.config import EvaluationConfig
+    from rm.planner.evaluate import Watching, check_evaluation, evaluate, prepare_directory
+    from rm.planner.summary import format_systems
+    from rm.uplift.trials import KEPT
+
+    config = load_config(EvaluationConfig, args.config, read_overrides(EvaluationConfig, args.rest))
+    planners = check_evaluation(args.planner, config)
+    if not args.out and not args.check:
+        raise ConfigError("--out: no directory. Say where the results go: --out runs/evaluation")
+    benchmark = load_benchmark(args.benchmark, args.limit)
+    if args.check:
+        print(f"problems         {len(benchmark.problems)}\nBenchmark and configuration are sound.")
+        return 0
+    directory = prepare_directory(args.out, planners, benchmark, config, args.force)
+
+    def tell(note: str) -> None:
+        print(note, file=sys.stderr)
+
+    from tqdm import tqdm
+
+    count = len(planners) * len(benchmark.problems)
+    bar = tqdm(total=count, desc="traces", unit="problem", file=sys.stderr, disable=None if count else True)
+    try:
+        with bar, UpliftBar() as runs:
+            metrics = evaluate(planners, benchmark, config, directory, Watching(tell, bar.update, runs))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(KEPT) from None
+    if args.json:
+        print(json.dumps(metrics, indent=2))
+    else:
+        print(format_systems(metrics))
+        print(f"\nFigures: {directory / 'metrics.json'}\nPage: {directory / 'report.html'}", file=sys.stderr)
+    return 0
 
 
 def _train(args: argparse.Namespace) -> int:

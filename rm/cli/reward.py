@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +22,13 @@ if TYPE_CHECKING:
     from rm.reward.config import RewardConfig
     from rm.reward.parts import RewardResult
     from rm.reward.scorer import RewardStats, TraceLiftReward
+    from rm.workfile import WorkFile
 
 PROBE_GROUPS = 8
 BATCH = 256
 """Completions scored at once: those of one problem stand together in most files."""
+ELSEWHERE = frozenset({"executor", "cache", "attempts", "traces_at_once"})
+"""Keys of `uplift` that another run of the same work may have otherwise; the executor counts by its fingerprint."""
 _MADE_WITH = ({"bundle.json", "reward.json"},)
 
 
@@ -56,7 +61,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
             verb.add_argument("--input", metavar="F", required=True, help="JSON Lines; - reads stdin")
             verb.add_argument("--output", metavar="F", required=True, help="a result a row; - prints")
             verb.add_argument("--explain", action="store_true", help="print every reward part by part")
-            verb.add_argument("--force", action="store_true", help="replace the output")
+            verb.add_argument(
+                "--force", action="store_true", help="replace the output, and what is left of other work on it"
+            )
         verb.set_defaults(run=run, takes_overrides=True)
     push = verbs.add_parser("push", help="upload a bundle to the hub")
     push.add_argument("bundle", metavar="BUNDLE", help="a directory that `reward export` wrote")
@@ -211,51 +218,98 @@ def _score(args: argparse.Namespace) -> int:
     to_stdout = args.output == "-"
     if to_stdout + args.json + args.explain > 1:
         raise ConfigError("--output -, --json and --explain all print to stdout. Choose one of them.")
-    from tqdm import tqdm
-
     from rm.files import check_file, write_text_whole
+    from rm.reward.parts import RewardResult
+    from rm.workfile import WorkFile
 
     source = "/dev/stdin" if args.input == "-" else args.input
     if not to_stdout:
         check_file(args.output, args.force, [source, *([args.bundle] if Path(args.bundle).exists() else [])])
     rows, lines = _read(source)
     bundle = _load(args)
-    results: list[RewardResult] = []
     _check_rows(bundle.config, rows, lines, source)
-    with closing(_open(args, bundle)) as reward:
-        reward.start_sync()
-        try:
-            with tqdm(total=len(rows), desc="reward", unit="trace", file=sys.stderr, disable=None) as bar:
-                for start in range(0, len(rows), BATCH):
-                    results += reward.score_sync(rows[start : start + BATCH])
-                    bar.update(len(results) - bar.n)
-        except (KeyboardInterrupt, TraceLiftError) as error:
-            if results and not to_stdout:
-                partial = f"{args.output}.partial"
-                write_text_whole(partial, _lines_of(rows, results), force=True)
-                kept = f"The first {len(results):,} of {len(rows):,} rows are done: {partial}"
-                if isinstance(error, KeyboardInterrupt):
-                    raise KeyboardInterrupt(kept) from None
-                error.add_note(kept)
-            raise
-        stats = reward.stats()
-    text = _lines_of(rows, results)
-    if to_stdout:
-        sys.stdout.write(text)
-    else:
-        write_text_whole(args.output, text, args.force)
+    done: dict[int, RewardResult] = {}
+
+    def take(line: Mapping[str, Any]) -> None:
+        done[line["index"]] = RewardResult.from_row(line["result"])
+
+    with (
+        nullcontext()
+        if to_stdout
+        else WorkFile(Path(args.output), _identity(bundle, rows), take, afresh=args.force) as work
+    ):
+        if work is not None and done:
+            print(f"{len(done):,} of {len(rows):,} rows are done already: {work.path}", file=sys.stderr)
+        with closing(_open(args, bundle)) as reward:
+            stats = _score_rest(reward, rows, done, work)
+        results = [done[index] for index in range(len(rows))]
+        text = "".join(
+            json.dumps({**row, **result.as_row()}, ensure_ascii=False) + "\n"
+            for row, result in zip(rows, results, strict=True)
+        )
+        if to_stdout:
+            sys.stdout.write(text)
+        else:
+            write_text_whole(args.output, text, args.force)
+        if work is not None:
+            work.remove()
     if args.explain:
         from rm.reward.explain import explain
 
         print("\n\n".join(explain(result, reward.recipe) for result in results))
-    _tell(args, stats, to_stdout or args.explain)
-    return 0 if stats.unmeasured < len(rows) or not rows else 1
+    unmeasured = sum(result.reward is None for result in results)
+    _tell(args, stats, len(rows), unmeasured, to_stdout or args.explain)
+    return 0 if unmeasured < len(rows) or not rows else 1
 
 
-def _lines_of(rows: Sequence[Mapping[str, Any]], results: Sequence[RewardResult]) -> str:
-    """Each row with its result, as far as there are results."""
-    pairs = zip(rows, results, strict=False)
-    return "".join(json.dumps({**row, **result.as_row()}, ensure_ascii=False) + "\n" for row, result in pairs)
+def _score_rest(
+    reward: TraceLiftReward, rows: Sequence[Mapping[str, Any]], done: dict[int, RewardResult], work: WorkFile | None
+) -> RewardStats:
+    """Score what is not done, or was not measured, and put it there. Raises: KeyboardInterrupt and TraceLiftError,
+    which say what is kept."""
+    from tqdm import tqdm
+
+    rest = [index for index in range(len(rows)) if index not in done or done[index].reward is None]
+    reward.start_sync()
+    try:
+        with tqdm(total=len(rows), initial=len(rows) - len(rest), desc="reward", unit="trace", disable=None) as bar:
+            for start in range(0, len(rest), BATCH):
+                part = rest[start : start + BATCH]
+                for index, result in zip(part, reward.score_sync([rows[index] for index in part]), strict=True):
+                    done[index] = result
+                    if work is not None:
+                        work.append({"index": index, "result": result.as_row()})
+                if work is not None:
+                    work.sync()
+                bar.update(len(part))
+    except (KeyboardInterrupt, TraceLiftError) as error:
+        if work is None or not work.holds_work:
+            raise
+        kept = f"{len(done):,} of {len(rows):,} rows are done and kept; the same command goes on from there."
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(kept) from None
+        error.add_note(kept)
+        raise
+    return reward.stats()
+
+
+def _identity(bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What decides the rewards; not where the executor is, and how much is asked of it at once."""
+    from rm.config import config_to_dict
+
+    config = config_to_dict(bundle.config)
+    uplift = {key: value for key, value in config.pop("uplift").items() if key not in ELSEWHERE}
+    config.pop("limits")
+    return {
+        "bundle": _hash(bundle.manifest),
+        "rows": _hash(rows),
+        **config,
+        "uplift": {**uplift, "executor": bundle.config.uplift.executor.fingerprint()},
+    }
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read(source: str) -> tuple[list[Mapping[str, Any]], list[int]]:
@@ -269,25 +323,27 @@ def _read(source: str) -> tuple[list[Mapping[str, Any]], list[int]]:
 
 
 def _check_rows(config: RewardConfig, rows: Sequence[Any], lines: Sequence[int], source: str) -> None:
-    """All rows before anything is loaded, with their lines. Raises: DataError."""
+    """All rows before weights are loaded, with their lines. Raises: DataError."""
     from rm.reward.items import check_items
 
     try:
-        check_items(rows, config.recipe().executes)
+        items = check_items(rows, config.recipe().executes)
     except DataError as error:
         told = []
         for problem in error.problems:
             index = int(problem.file.removeprefix("items[").removesuffix("]"))
             told.append(dataclasses.replace(problem, file=source, line=lines[index]))
         raise DataError(told) from None
+    for note, count in Counter(item.note for item in items if item.note).items():
+        print(f"Warning: {count} rows: {note}", file=sys.stderr)
 
 
-def _tell(args: argparse.Namespace, stats: RewardStats, to_stdout: bool) -> None:
+def _tell(args: argparse.Namespace, stats: RewardStats, rows: int, unmeasured: int, to_stdout: bool) -> None:
     if args.json:
-        print(json.dumps({"output": args.output, **dataclasses.asdict(stats)}))
+        print(json.dumps({"output": args.output, "rows": rows, **dataclasses.asdict(stats)}))
     elif not to_stdout:
         print(
-            f"{stats.items - stats.unmeasured} rows rewarded, {stats.unmeasured} not measured: {args.output}\n"
+            f"{rows - unmeasured} rows rewarded, {unmeasured} not measured: {args.output}\n"
             f"{stats.seconds:.1f} s; the reward model was at work for {stats.rm_seconds:.1f} s, executor and verifiers "
             f"for {stats.uplift_seconds:.1f} s."
         )

@@ -12,10 +12,12 @@ from rm.cli.scoring import add_model_options, non_negative, positive
 from rm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rm.reward.judge import RewardScorer
     from rm.reward.scorer import TraceLiftReward
 
 ALONE = (
-    "This is a reward model alone: /reward and /get_reward answer with its score (rm-only-v1). Serve a bundle for more."
+    "This is a reward model alone: /score and /get_reward answer with its score. /reward needs a bundle, see "
+    "tracelift-rm reward export."
 )
 
 
@@ -36,7 +38,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--force-open", action="store_true", help="listen to other machines without a key")
     parser.add_argument("--max-items", metavar="N", type=positive, default=1024, help="items of one request (1024)")
     parser.add_argument(
-        "--max-text", metavar="N", type=positive, default=200_000, help="characters of one text (200000)"
+        "--max-text",
+        metavar="N",
+        type=positive,
+        default=200_000,
+        help="characters of a problem or its tests (200000); of a completion, what a request may have",
     )
     parser.add_argument(
         "--max-body", metavar="BYTES", type=positive, default=8 * 2**20, help="bytes of one request (8 MiB)"
@@ -81,11 +87,12 @@ def _serve(args: argparse.Namespace) -> int:
         raise ConfigError(f"--port {args.port}: ports end at 65535.")
     bound = listen(args.host, args.port)
     try:
+        from rm.reward.scorer import TraceLiftReward
         from rm.serve.app import create_app
         from rm.serve.service import Service
 
         reward = _reward(args)
-        for note in reward.notes:
+        for note in (*reward.notes, *([] if isinstance(reward, TraceLiftReward) else [ALONE])):
             print(note, file=sys.stderr)
         app = create_app(Service(reward, limits, args.substitute), key)
         run(app, bound, limits, lambda url: print(f"Serving {args.model} on {url} (docs: {url}/docs)", flush=True))
@@ -95,8 +102,8 @@ def _serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def _reward(args: argparse.Namespace) -> TraceLiftReward:
-    """What is served: a bundle, or a reward model alone, which is a reward by itself.
+def _reward(args: argparse.Namespace) -> TraceLiftReward | RewardScorer:
+    """What is served: a bundle's reward, or a reward model alone.
 
     Raises:
         ConfigError: as their loading does, and for options that belong to the other one.
@@ -110,13 +117,12 @@ def _reward(args: argparse.Namespace) -> TraceLiftReward:
     if not _is_bundle(args.model):
         if overrides:
             raise ConfigError(f"{args.model} is a reward model; --{next(iter(overrides))} is an option of bundles.")
-        judge = RewardScorer(
+        return RewardScorer(
             load_model(args, args.model),
             max_length=args.max_length,
             tokens_per_batch=args.tokens_per_batch,
             prefix_sharing=args.prefix_sharing,
         )
-        return TraceLiftReward(RewardConfig("rm-only-v1"), judge, notes=[ALONE])
     usual = {"rubric": None, "dtype": "auto", "max_length": None, "prefix_sharing": "auto"}
     wrong = [f"--{name.replace('_', '-')}" for name, value in usual.items() if getattr(args, name) != value]
     if wrong:

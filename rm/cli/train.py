@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rm.cli.overrides import read_overrides
@@ -46,6 +47,7 @@ def _train(args: argparse.Namespace) -> int:
         overrides["train.seed"] = [args.seed]
     config = load_config(TrainConfig, args.config, overrides)
     from rm.train import check_training, train
+    from rm.train.checkpoints import complete_checkpoints
 
     if args.check:
         report = check_training(config, resume=args.resume, force=args.force)
@@ -54,7 +56,9 @@ def _train(args: argparse.Namespace) -> int:
     try:
         result = train(config, resume=args.resume, force=args.force)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("The run goes on from its last checkpoint with --resume.") from None
+        kept = bool(complete_checkpoints(Path(config.output).expanduser()))
+        told = "The run goes on from its last checkpoint with --resume." if kept else "There is no checkpoint yet."
+        raise KeyboardInterrupt(told) from None
     if os.environ.get("RANK", "0") == "0":  # one of the processes that `torchrun` started speaks for all
         print(json.dumps(_plain(result), indent=2) if args.json else _result_page(result))
     return 0

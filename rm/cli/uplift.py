@@ -7,6 +7,7 @@ import asyncio
 import dataclasses
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,8 +69,9 @@ def _uplift(args: argparse.Namespace) -> int:
     from rm.files import check_file
     from rm.uplift.config import UpliftConfig
     from rm.uplift.plans import Calibrated
-    from rm.uplift.read import load_problems
+    from rm.uplift.read import guessed_task, load_problems
     from rm.uplift.trials import KEPT
+    from rm.workfile import path_beside
 
     config = load_config(UpliftConfig, args.config, read_overrides(UpliftConfig, args.rest))
     plan = config.plan.make()
@@ -79,15 +81,19 @@ def _uplift(args: argparse.Namespace) -> int:
     for output in outputs:
         check_file(output, args.force, args.data)
     problems = load_problems(args.data, traces=args.trace, limit=args.limit)
+    for note, count in Counter(filter(None, map(guessed_task, problems))).items():
+        print(f"Warning: {count} problems: {note}", file=sys.stderr)
     if isinstance(plan, Calibrated):
         plan.chosen(problems, config.seed)
+        if note := plan.note(problems):
+            print(note, file=sys.stderr)
     if args.check:
         print(_check_page(problems))
         return 0
     try:
         measurement = asyncio.run(_measure(config, problems, args))
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(KEPT) from None
+        raise KeyboardInterrupt(KEPT if path_beside(outputs[0].resolve()).exists() else "") from None
     return _report(measurement, outputs, args, config.seed)
 
 
@@ -98,40 +104,19 @@ def _outputs(out: str) -> list[Path]:
 
 
 async def _measure(config: UpliftConfig, problems: Sequence[Problem], args: argparse.Namespace) -> Measurement:
-    from rm.uplift.cache import BaselineCache
-    from rm.uplift.executors.config import make_executor
-    from rm.uplift.trials import TrialLimits, measure
+    from rm.uplift.session import measure_as
 
-    executor = make_executor(config.executor)
-    verifiers: dict[Any, Any] = {}
-    cache = None
-    try:
-        await executor.start(samples=config.plan.samples, likelihoods=config.plan.needs_likelihoods)
-        for note in executor.notes:
-            print(note, file=sys.stderr)
-        for task in sorted({problem.task for problem in problems}) if config.plan.samples else ():
-            verifiers[task] = config.verifier(task)
-        path = config.cache_path() if config.plan.samples else None
-        if path is not None:
-            cache = BaselineCache(path)
-        setup = config.setup(executor, verifiers, config.plan.make())
-        limits = TrialLimits(attempts=config.attempts, traces_at_once=config.traces_at_once)
-        with _Bar() as bar:
-            return await measure(
-                problems, setup, cache=cache, out=args.out, force=args.force, limits=limits, on_progress=bar
-            )
-    finally:
-        for verifier in verifiers.values():
-            await verifier.close()
-        await executor.close()
-        if cache is not None:
-            cache.close()
+    def tell(note: str) -> None:
+        print(note, file=sys.stderr)
+
+    with UpliftBar() as bar:
+        return await measure_as(config, problems, out=args.out, force=args.force, on_note=tell, on_progress=bar)
 
 
-class _Bar:
+class UpliftBar:
     """A progress bar of traces, with samples a second."""
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> UpliftBar:
         from tqdm import tqdm
 
         self._bar = tqdm(desc="uplift", unit="trace", file=sys.stderr, disable=None)

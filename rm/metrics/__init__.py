@@ -8,6 +8,7 @@ from rm.metrics.agreement import DimensionAgreement, confusion, dimension_agreem
 from rm.metrics.bootstrap import PairedDifference, Summary, bootstrap_interval, paired_difference, summarize
 from rm.metrics.calibration import Reliability, ReliabilityBin, reliability
 from rm.metrics.length import length_correlation, longest_scores
+from rm.metrics.pass_at_k import pass_at_k
 from rm.metrics.ranking import (
     GroupRanking,
     chance_group,
@@ -39,6 +40,7 @@ __all__ = [
     "ndcg",
     "pair_accuracy",
     "paired_difference",
+    "pass_at_k",
     "rank_group",
     "reciprocal_rank",
     "reliability",

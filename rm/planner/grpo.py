@@ -30,7 +30,7 @@ from rm.adapters.trl import make_reward_function
 from rm.errors import MissingExtra, RunError
 from rm.planner.data import ROW, columns_of
 from rm.planner.rewards import OpenReward
-from rm.planner.samples import Intake, SampleFile, odd_forms
+from rm.planner.samples import PREFIX, Intake, SampleFile, odd_forms
 from rm.train.checkpoints import CHECKPOINTS, restore_ended, seal, whole_or_gone
 
 try:
@@ -147,7 +147,7 @@ class PlannerTrainer(GRPOTrainer):
 
 def reward_function(reward: OpenReward, intake: Intake) -> Callable[..., Awaitable[list[float | None]]]:
     """TRL's reward function over the column `row`; logs the parts, and the share of completions in odd forms."""
-    score = make_reward_function(reward.source, name=reward.name, on_results=intake.add)
+    score = make_reward_function(reward.source, name=PREFIX, on_results=intake.add)
 
     async def scored(
         prompts: Sequence[Any],
@@ -161,7 +161,7 @@ def reward_function(reward: OpenReward, intake: Intake) -> Callable[..., Awaitab
             log_metric(f"completions/{form}", share)
         return found
 
-    scored.__name__ = scored.__qualname__ = reward.name
+    scored.__name__ = scored.__qualname__ = PREFIX
     return scored
 
 

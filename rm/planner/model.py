@@ -34,11 +34,12 @@ def load_base(source: Source, config: BaseConfig, dtype: torch.dtype) -> PreTrai
     """The weights. Raises: ConfigError where they cannot be had, are no safetensors, or are no language model's."""
     try:
         with quiet_loading():
-            model, info = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source.path, dtype=dtype, output_loading_info=True, **loading(source, config)
             )
     except (OSError, ValueError) as error:
         raise ConfigError(f"{WHAT}: {config.base} cannot be loaded: {error}") from None
+    model, info = loaded
     check_all_loaded(source, info)
     return model
 

@@ -15,7 +15,7 @@ from rm.evaluate import svg
 from rm.evaluate.format import MISSING, decimal
 from rm.evaluate.report import render_template
 from rm.planner.config import PlannerConfig
-from rm.planner.samples import completion_of
+from rm.planner.samples import PREFIX, completion_of
 
 SHOWN = 24
 """Groups on the page."""
@@ -92,18 +92,18 @@ def render_page(
         base=base.name if base.is_dir() else config.planner.base,
         reward=config.reward.name,
         formula={"text": "", **formula},
-        curves=curves(log, config.reward.name),
+        curves=curves(log),
         groups=spread(samples, SHOWN),
     )
 
 
-def curves(log: Sequence[Mapping[str, Any]], reward: str) -> list[Curve]:
-    """A drawing of each quantity that the log has; the parts of the reward stand there under its name."""
+def curves(log: Sequence[Mapping[str, Any]]) -> list[Curve]:
+    """A drawing of each quantity that the log has."""
     present = dict.fromkeys(name for row in log for name in row)
-    levels = {name.removeprefix(f"{reward}/"): "mean level" for name in present if f"{reward}/{DIMENSION}" in name}
+    levels = {name.removeprefix(f"{PREFIX}/"): "mean level" for name in present if f"{PREFIX}/{DIMENSION}" in name}
     found = []
     for name, what in {**WHAT, **levels}.items():
-        key = next((key for key in (f"{reward}/{name}", name) if key in present), None)
+        key = next((key for key in (f"{PREFIX}/{name}", name) if key in present), None)
         if key is None:
             continue
         values = [row.get(key) for row in log]

@@ -27,6 +27,7 @@ from rm.reward.manifest import BUNDLE
 from rm.text.tokenizer import load_tokenizer
 from rm.train.checkpoints import has_ended, last_checkpoint, step_of
 from rm.train.directory import Identity, check_run_directory, open_run_directory, process_rank
+from rm.train.run import use_one_gpu
 from rm.train.tracking import JsonlLog, set_up_wandb
 from rm.uplift.meter import FailureLimit
 from rm.uplift.problems import Problem
@@ -318,6 +319,7 @@ def training_arguments(config: PlannerConfig, output: Path) -> GRPOConfig:
         )
     except (ValueError, TypeError) as error:
         raise ConfigError(f"grpo: trl refuses these settings: {error}") from None
+    use_one_gpu(args, "planner train")
     every = (args.steps_per_generation or 1) * args.num_iterations
     if save_every * settings.gradient_accumulation % every:
         raise ConfigError(

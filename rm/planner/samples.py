@@ -20,6 +20,8 @@ from rm.train.tracking import drop_later_lines
 from rm.uplift.meter import FailureLimit, Watch
 
 SAMPLES = "samples.jsonl"
+PREFIX = "tracelift"
+"""Of the reward and its parts in the log, whatever the formula, so that runs can be laid over each other."""
 ODD_FORMS: tuple[Form, ...] = ("untagged", "unclosed", "doubled", "empty")
 """Forms of a completion that are logged; `tagged` and `unopened` (after a prompt that opens the tag) are usual."""
 

@@ -16,7 +16,7 @@ from rm.groups.parse import shown
 from rm.groups.rows import surrogate_problem
 from rm.reward.reasoning import Reasoning, extract_reasoning
 from rm.uplift.problems import Problem
-from rm.uplift.read import parse_problem
+from rm.uplift.read import guessed_task, parse_problem
 
 SCORED = ("problem", "task_name", "task_type", "source", "metadata", "tests", "tests_or_constraints")
 """What the reward model reads of a problem row."""
@@ -32,12 +32,14 @@ class Item:
         problem: for the executor; None where none is needed.
         reasoning: the trace in the completion.
         key: equal for items whose rewards are the same.
+        note: what a reader should know of the problem; empty for nothing.
     """
 
     row: Mapping[str, Any]
     problem: Problem | None
     reasoning: Reasoning
     key: tuple[str, Reasoning]
+    note: str = ""
 
 
 def check_items(items: Sequence[Any], checkable: bool) -> list[Item]:
@@ -71,7 +73,8 @@ def check_items(items: Sequence[Any], checkable: bool) -> list[Item]:
             mistakes += wrong if wrong and wrong[0].file == place else []
         reasoning = extract_reasoning(item[COMPLETION])
         row = {key: item[key] for key in SCORED if item.get(key) is not None}
-        found.append(Item({**row, "reasoning": reasoning.text}, problem, reasoning, (content, reasoning)))
+        note = guessed_task(problem) if problem is not None else ""
+        found.append(Item({**row, "reasoning": reasoning.text}, problem, reasoning, (content, reasoning), note))
     if mistakes:
         raise DataError(mistakes)
     return found

@@ -72,3 +72,24 @@ class RewardResult:
         """A JSON object with the fields' names."""
         row = asdict(self)
         return {**row, "failures": list(self.failures), "notes": list(self.notes)}
+
+    @staticmethod
+    def from_row(row: Mapping[str, Any]) -> RewardResult:
+        """The result of its JSON object; keys that are not known here are passed over."""
+        parts = row.get("parts") or {}
+        uplift = parts.get("uplift")
+        names = UpliftPart.__dataclass_fields__
+        return RewardResult(
+            reward=None if row["reward"] is None else float(row["reward"]),
+            formula=str(row.get("formula", "")),
+            parts=Parts(
+                end_to_end=parts.get("end_to_end"),
+                rm=parts.get("rm"),
+                dimensions=parts.get("dimensions"),
+                uplift=UpliftPart(**{name: uplift[name] for name in names}) if uplift else None,
+                coefficient=parts.get("coefficient"),
+            ),
+            terms=row.get("terms") or {},
+            failures=tuple(row.get("failures") or ()),
+            notes=tuple(row.get("notes") or ()),
+        )

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 Form = Literal["tagged", "untagged", "unclosed", "unopened", "doubled", "empty"]
@@ -32,7 +33,7 @@ NOTES: dict[Form, str] = {
 }
 """What is told of each form; nothing of the usual one."""
 
-_TAG = re.compile(r"<(/?)reasoning>", re.IGNORECASE)
+_TAG, _OPENING, _CLOSING = (re.compile(tag, re.IGNORECASE) for tag in ("</?reasoning>", "<reasoning>", "</reasoning>"))
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,15 @@ class Reasoning:
 
 def extract_reasoning(completion: str) -> Reasoning:
     """The trace of a completion; see the table of the module."""
-    tags = list(_TAG.finditer(completion))
-    opening = next((tag for tag in tags if not tag[1]), None)
+    opening = _OPENING.search(completion)
     start = opening.end() if opening else 0
-    closing = next((tag for tag in tags if tag[1] and tag.start() >= start), None)
+    closing = _CLOSING.search(completion, start)
     form: Form
     if opening is None:
         form = "unopened" if closing else "untagged"
     elif closing is None:
         form = "unclosed"
     else:
-        form = "tagged" if len(tags) == 2 else "doubled"
+        form = "doubled" if len(list(islice(_TAG.finditer(completion), 3))) > 2 else "tagged"
     text = completion[start : closing.start() if closing else None].strip()
     return Reasoning(text, form if text else "empty")

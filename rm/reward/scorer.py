@@ -279,7 +279,7 @@ class TraceLiftReward:
             end_to_end=measured.end_to_end, rm=judged.score, dimensions=judged.dimensions, uplift=measured.uplift
         )
         failures = [*([judged.failure] if judged.failure else []), *measured.failures]
-        notes = [note for note in (item.reasoning.note, judged.note, *measured.notes) if note]
+        notes = [note for note in (item.note, item.reasoning.note, judged.note, *measured.notes) if note]
         return self.recipe.combine(parts, failures, notes)
 
     async def _judge(self, items: Sequence[Item], here: _Here) -> list[_Judged]:

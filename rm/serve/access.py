@@ -10,7 +10,13 @@ from collections.abc import Iterable
 from rm.errors import ConfigError
 from rm.uplift.executors.api_key import ApiKey
 
-OPEN_PATHS = frozenset({"/health", "/ready", "/docs", "/openapi.json"})
+DOCS_ASSETS = "/docs-assets"
+OPEN_PATHS = frozenset(
+    {
+        *("/health", "/ready", "/docs", "/openapi.json"),
+        *(f"{DOCS_ASSETS}/{name}" for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")),
+    }
+)
 """Answered without a key: they tell nothing about a model or its texts."""
 
 

@@ -21,7 +21,7 @@ from rm import __version__
 from rm.errors import DataError, MissingExtra, TraceLiftError
 from rm.evaluate.score import row_of
 from rm.reward.parts import RewardResult
-from rm.serve.access import KeyCheck
+from rm.serve.access import DOCS_ASSETS, KeyCheck
 from rm.serve.batching import Busy, Closing
 from rm.serve.guard import Guard, while_connected
 from rm.serve.messages import (
@@ -43,17 +43,23 @@ from rm.serve.service import Service
 try:
     from fastapi import FastAPI, Request, Response
     from fastapi.openapi.utils import get_openapi
+    from fastapi_offline import FastAPIOffline
     from starlette.exceptions import HTTPException
-except ModuleNotFoundError:
-    raise MissingExtra("fastapi", "serve", "The server") from None
+except ModuleNotFoundError as error:
+    raise MissingExtra(str(error.name).replace("_", "-"), "serve", "The server") from None
 
 LOG = logging.getLogger("rm.serve")
 JSON = "application/json"
+ALONE = (
+    "this server has a reward model alone, with no formula and no executor, so there are no full rewards. Make a "
+    "bundle of it (tracelift-rm reward export) and serve that; the model's scores are at /score and /get_reward"
+)
 REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": RefusalBody, "description": about}
     for code, about in {
         400: "no JSON",
         401: "no key, or another",
+        404: "what is served does not have this",
         413: "too large, or too many items",
         422: "wrong fields, each named",
         429: "the queue is full; see Retry-After",
@@ -75,15 +81,16 @@ def create_app(service: Service, key: KeyCheck) -> FastAPI:
         async with service:
             yield
 
-    app = FastAPI(
+    app = FastAPIOffline(  # fastapi's own page of documentation is blank without a network
         title="TraceLift-RM",
         version=__version__,
         description="Scores of reasoning traces by a rubric reward model, and full TraceLift rewards.",
         lifespan=lifespan,
         redoc_url=None,
+        static_url=DOCS_ASSETS,
     )
     _add_routes(app, service)
-    _document(app, (ScoreRequest, OpenRLHFRequest, RewardRequest))
+    _document(app, (ScoreRequest, OpenRLHFRequest, RewardRequest), key.required)
     paths = frozenset(str(getattr(route, "path", "")) for route in app.routes)
     app.add_middleware(Guard, key=key, limits=service.limits, metrics=service.metrics, paths=paths)
     app.add_exception_handler(Refusal, _refused)
@@ -95,9 +102,9 @@ def create_app(service: Service, key: KeyCheck) -> FastAPI:
 def _add_routes(app: FastAPI, service: Service) -> None:
     limits = service.limits
 
-    @app.get("/health", summary="Whether the server runs")
-    async def health() -> dict[str, str]:
-        return {"status": "ok", "version": __version__}
+    @app.get("/health", summary="Whether the server runs, and by which formula it rewards")
+    async def health() -> dict[str, str | None]:
+        return {"status": "ok", "version": __version__, "formula": service.formula}
 
     @app.get(
         "/ready", summary="Whether it can score, and if not why not", responses={503: {"description": "not ready"}}
@@ -152,6 +159,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         openapi_extra=_body_of(RewardRequest),
     )
     async def reward(request: Request) -> Response:
+        if service.formula is None:
+            raise Refusal.of(404, ALONE)
         asked = read_body(await request.body(), RewardRequest, limits, ("items",))
         results = await _rewards(request, service, asked.items, "items")
         return _json({"rewards": [result.as_row() for result in results]})
@@ -174,14 +183,18 @@ async def _rewards(request: Request, service: Service, rows: list[dict[str, Any]
     return await _answer(request, service.rewarder.score(rows, items))
 
 
+WRITTEN = frozenset({"completion", "reasoning"})
+"""What planners write: as long as they like, and judged, item by item, as it is in-process."""
+
+
 def _check_lengths(rows: Sequence[Mapping[str, str]], name: str, service: Service) -> None:
-    """Raises: Refusal with every text that is too long; `name` is where the rows stand in the request."""
+    """Raises: Refusal with every given text that is too long; `name` is where the rows stand in the request."""
     limit = service.limits.text
     wrong = [
         Field(f"{name}[{index}].{key}", f"expected at most {limit} characters, found {len(text)}")
         for index, row in enumerate(rows)
         for key, text in row.items()
-        if len(text) > limit
+        if len(text) > limit and key not in WRITTEN
     ]
     if wrong:
         raise Refusal(422, wrong)
@@ -208,8 +221,8 @@ def _body_of(model: type[Message]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
 
 
-def _document(app: FastAPI, requests: tuple[type[BaseModel], ...]) -> None:
-    """Add the forms of requests, which fastapi does not see, to the OpenAPI page."""
+def _document(app: FastAPI, requests: tuple[type[BaseModel], ...], needs_key: bool) -> None:
+    """Add the forms of requests and the key, which fastapi does not see, to the OpenAPI page."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -218,6 +231,9 @@ def _document(app: FastAPI, requests: tuple[type[BaseModel], ...]) -> None:
                 [(model, "validation") for model in requests], ref_template="#/components/schemas/{model}"
             )
             page.setdefault("components", {}).setdefault("schemas", {}).update(defined["$defs"])
+            if needs_key:
+                page["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+                page["security"] = [{"key": []}]
             app.openapi_schema = page
         return app.openapi_schema
 

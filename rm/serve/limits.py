@@ -13,7 +13,8 @@ class Limits:
 
     Args:
         items: items of one request.
-        text: characters of one text.
+        text: characters of one text that is given (a problem, its tests). What a planner wrote has the body's limit
+            alone: one that is too long is answered as such, and costs the others nothing.
         body_bytes: of one request's body.
         body_seconds: in which a body must have arrived.
         bodies_bytes: of all bodies that are held at the same time.

@@ -16,7 +16,8 @@ from rm.reward.parts import RewardResult
 from rm.serve.messages import OpenRLHFRequest, OpenRLHFResponse
 from rm.serve.refusals import Field, Refusal
 
-_ENDS = re.compile(r"(?:\s*(?:<\|[^<>|\s]{1,40}\|>|</s>|<eos>|<pad>|<end_of_turn>|\[PAD\]))+\s*\Z")
+_END = re.compile(r"(?:<\|[^<>|\s]{1,40}\|>|</s>|<eos>|<pad>|<end_of_turn>|\[PAD\])\Z")
+_LONGEST_END = 44
 
 
 def rows_of_request(request: OpenRLHFRequest) -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def rows_of_request(request: OpenRLHFRequest) -> list[dict[str, Any]]:
         if not isinstance(row.get("problem"), str) or not row["problem"].strip():
             wrong.append(Field(f"labels[{index}].problem", "expected text"))
             continue
-        rows.append({**row, "completion": _ENDS.sub("", query[place + len(prompt) :])})
+        rows.append({**row, "completion": _without_ends(query[place + len(prompt) :])})
     if wrong:
         raise Refusal(422, wrong)
     return rows
@@ -78,6 +79,18 @@ def response_of(results: Sequence[RewardResult], substitute: float | None) -> Op
         if known and len(known) == len(values):
             logs[name] = known
     return OpenRLHFResponse(rewards=rewards, scores=[min(max(reward, 0.0), 1.0) for reward in rewards], extra_logs=logs)
+
+
+def _without_ends(text: str) -> str:
+    """A completion without the special tokens at its end, and without blanks there."""
+    end = len(text)
+    while True:
+        while end and text[end - 1].isspace():
+            end -= 1
+        found = _END.search(text[max(0, end - _LONGEST_END) : end])
+        if found is None:
+            return text[:end]
+        end -= len(found[0])
 
 
 def _problem_row(label: Any) -> dict[str, Any] | None:

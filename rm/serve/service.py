@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from rm.errors import RunError
+from rm.reward.config import RewardConfig
+from rm.reward.judge import RewardScorer
 from rm.reward.scorer import TraceLiftReward
 from rm.rubric import Rubric
 from rm.serve.batching import Batcher, TextScore
@@ -20,13 +22,20 @@ class Service:
     """Scores and rewards. Lives in one event loop, from `async with` to its end, which finishes what was taken.
 
     Args:
-        reward: a reward model alone is one by the formula `rm-only-v1`. Nothing else may use its model meanwhile.
+        reward: a bundle's, or a reward model alone, which has scores but no full rewards; OpenRLHF gets its score.
+            Nothing else may use the model meanwhile.
         limits: of requests, queue and batches.
         substitute: what OpenRLHF, which has no place for null, gets for a reward that could not be measured; None
             refuses such a request.
+
+    Attributes:
+        formula: of full rewards; None where there are none.
     """
 
-    def __init__(self, reward: TraceLiftReward, limits: Limits, substitute: float | None = None) -> None:
+    def __init__(self, reward: TraceLiftReward | RewardScorer, limits: Limits, substitute: float | None = None) -> None:
+        self.formula = reward.formula if isinstance(reward, TraceLiftReward) else None
+        if isinstance(reward, RewardScorer):
+            reward = TraceLiftReward(RewardConfig("rm-only-v1"), reward)
         self.limits = limits
         self.substitute = substitute
         self.metrics = Metrics()

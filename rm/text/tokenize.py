@@ -4,10 +4,14 @@ The policy: the *reasoning and the closing tags are never cut*. First the middle
 middle of the tests; each cut leaves a visible mark. A row whose reasoning alone does not fit is unscorable:
 it is reported, and the caller drops it or refuses the run. What happens to a row depends on that row alone,
 never on its batch or its group, so that a score is the same wherever it is computed.
+
+A text of more than `CHARACTERS_A_TOKEN` characters for each token allowed counts as too long without being tokenized,
+which for megabytes would take minutes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 
 CUT_MARK = "\n[...]\n"
 BATCH = 512
+CHARACTERS_A_TOKEN = 128
+"""More than a token of the usual vocabularies stands for (their longest are runs of as many spaces)."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,8 @@ class Encoded:
     Args:
         input_ids: the tokens; empty where the row cannot fit.
         truncated: the problem or the tests were cut.
-        overlong: how many tokens the row would have needed at least, where it cannot fit; else 0.
+        overlong: how many tokens the row would have needed at least, where it cannot fit (of a text that was not
+            tokenized: a lower bound); else 0.
     """
 
     input_ids: tuple[int, ...]
@@ -97,11 +104,21 @@ class Encoder:
         encoded: list[Encoded] = []
         for start in range(0, len(shown), BATCH):
             part = shown[start : start + BATCH]
-            for row, ids in zip(part, self._ids([render(row) for row in part]), strict=True):
-                encoded.append(Encoded(ids) if len(ids) <= self.max_length else self._shorten(row))
+            texts = [render(row) for row in part]
+            tokens = iter(self._ids([text for text in texts if len(text) <= self._most_characters]))
+            for row, text in zip(part, texts, strict=True):
+                ids = next(tokens) if len(text) <= self._most_characters else None
+                encoded.append(Encoded(ids) if ids is not None and len(ids) <= self.max_length else self._shorten(row))
         return encoded
 
+    @property
+    def _most_characters(self) -> int:
+        """Of a rendered row; more do not fit."""
+        return self.max_length * CHARACTERS_A_TOKEN
+
     def _ids(self, texts: list[str]) -> list[tuple[int, ...]]:
+        if not texts:  # which tokenizers refuse
+            return []
         # verbose=False: the limit is ours, so the tokenizer's own length warning would mislead.
         batch = self.tokenizer(texts, padding=False, truncation=False, verbose=False)
         return [tuple(ids) for ids in batch["input_ids"]]
@@ -109,7 +126,10 @@ class Encoder:
     def _shorten(self, row: Row) -> Encoded:
         without_problem = row.with_problem(_least(row.problem))
         bare = without_problem.with_tests(_least(row.tests))
-        least = len(self._ids([render(bare)])[0])
+        text = render(bare)
+        if len(text) > self._most_characters:
+            return Encoded((), overlong=math.ceil(len(text) / CHARACTERS_A_TOKEN))
+        least = len(self._ids([text])[0])
         if least > self.max_length:
             return Encoded((), overlong=least)
         ids = self._fit(row.problem.strip(), row.with_problem)
@@ -122,7 +142,7 @@ class Encoder:
     def _fit(self, text: str, put: Callable[[str], Row]) -> tuple[int, ...] | None:
         """The longest cut of `text` (by bisection over characters kept) with which the row fits, or None."""
         best: tuple[int, ...] | None = None
-        low, high = 1, len(text) - len(CUT_MARK) - 1  # a cut that saves nothing is none
+        low, high = 1, min(len(text) - len(CUT_MARK) - 1, self._most_characters)  # a cut that saves nothing is none
         while low <= high:
             keep = (low + high) // 2
             ids = self._ids([render(put(cut_middle(text, keep)))])[0]

@@ -363,13 +363,18 @@ def _training_arguments(config: TrainConfig, output: Path, has_dev: bool) -> Tra
         disable_tqdm=True,
         log_level="error",
     )
-    if args.n_gpu > 1:  # one process would drive all GPUs through DataParallel, which is slow; torchrun is the way
+    use_one_gpu(args, "train")
+    return args
+
+
+def use_one_gpu(args: TrainingArguments, verb: str) -> None:
+    """One process would drive all GPUs through DataParallel, which is slow; torchrun is the way."""
+    if args.n_gpu > 1:
         args._n_gpu = 1
         print(
-            "Several GPUs: this process uses one. All: torchrun --nproc_per_node N -m rm.cli.main train",
+            f"Several GPUs: this process uses one. All: torchrun --nproc_per_node N -m rm.cli.main {verb}",
             file=sys.stderr,
         )
-    return args
 
 
 def schedule(config: TrainConfig, steps_per_epoch: int) -> int:

@@ -26,14 +26,14 @@ from rm.uplift.arms import ArmRuns
 from rm.uplift.cache import BaselineCache, problem_hash
 from rm.uplift.config import UpliftConfig
 from rm.uplift.estimate import Sampled
-from rm.uplift.executors.base import Executor, Lost, Usage
+from rm.uplift.executors.base import PROMPT_TOO_LONG, Executor, Lost, Usage
 from rm.uplift.executors.config import make_executor
 from rm.uplift.likelihoods import Likelihoods, Once, as_probabilities
 from rm.uplift.meter import FailureLimit, Meter, Tally, Totals
 from rm.uplift.plans import Calibrated, Likelihood
 from rm.uplift.problems import IOTest, Problem, Task, Trace
 from rm.uplift.results import TraceResult
-from rm.uplift.runs import Arm, Runner, Slot, first_error, first_seed
+from rm.uplift.runs import CUT_OFF, EMPTY, Arm, Runner, Slot, first_error, first_seed
 from rm.uplift.trials import TrialLimits, Trials
 from rm.uplift.verifiers.base import Verdict, Verifier
 from rm.uplift.verifiers.code import CodeVerifier
@@ -317,7 +317,7 @@ class LiveUplift:
             self._cache = None
 
 
-NO_PROGRAM = frozenset({"empty completion", "cut off", "empty", "no program"})
+NO_PROGRAM = frozenset({EMPTY, CUT_OFF, PROMPT_TOO_LONG, "empty", "no program"})
 """Reasons of a completion that holds no program to run: earns what one that does not compile does."""
 
 

@@ -111,7 +111,10 @@ def _lead(summary: Mapping[str, Any]) -> str:
     if likelihoods_only(summary):
         return (
             "How much more probable a frozen executor finds the known answer with a trace than without, in nats: "
-            f"{count}. Where a trace states the answer, it is masked. These are no success rates."
+            f"{count}. Where a trace states the answer, it is masked: what is left is what the trace does beyond "
+            "stating it, 0 for nothing. An executor that does little but copy the last result of a trace, as a tiny "
+            "one does, is below 0 then with good traces, too; the figures with the answer as stated stand at the end. "
+            "These are no success rates."
         )
     return (
         f"How much more often a frozen executor succeeds with a trace than without: {count}, the sign settled for "

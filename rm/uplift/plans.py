@@ -61,15 +61,32 @@ class Calibrated:
         Raises:
             ConfigError: they are too few for a calibration.
         """
-        fit = [each for each in problems if each.traces and known_answer(each)]
+        fit = self._fit(problems)
         if len(fit) < LEAST_PROBLEMS:
             raise ConfigError(
                 f"plan.kind = calibrated needs {LEAST_PROBLEMS} problems with traces and a known answer, the data has "
                 f"{len(fit)}. Take plan.kind adaptive."
             )
-        count = max(LEAST_PROBLEMS, ceil(self.share * len(fit)))
+        count = max(LEAST_PROBLEMS, self._asked(fit))
         drawn = np.random.default_rng(seed).choice(len(fit), count, replace=False)
         return [fit[index] for index in sorted(drawn.tolist())]
+
+    def note(self, problems: Sequence[Problem]) -> str:
+        """That more problems are sampled than the share asks for, where they are; else empty."""
+        fit = self._fit(problems)
+        asked = self._asked(fit)
+        if asked >= LEAST_PROBLEMS:
+            return ""
+        return (
+            f"plan.calibration_share = {self.share:g} of {len(fit)} problems is {asked}; {LEAST_PROBLEMS} are sampled, "
+            "the least that a calibration needs."
+        )
+
+    def _fit(self, problems: Sequence[Problem]) -> list[Problem]:
+        return [each for each in problems if each.traces and known_answer(each)]
+
+    def _asked(self, fit: Sequence[Problem]) -> int:
+        return ceil(self.share * len(fit))
 
 
 AnyPlan = Plan | Likelihood | Calibrated

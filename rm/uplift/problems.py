@@ -31,12 +31,15 @@ class Trace:
         kind: `positive`, a negative's kind, `reference`, or empty where nothing is known of it.
         rm_score: a reward model's score in [0, 1], where the data carries one.
         total: its rubric total in [0, 1], where labelled.
+        first_run: where its runs begin among those of its text: of equal traces that are measured apart each has runs
+            of its own.
     """
 
     reasoning: str
     kind: str = ""
     rm_score: float | None = None
     total: float | None = None
+    first_run: int = 0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ Four forms of row, told apart by their keys, may be mixed in a file:
 - oracle row (`oracle_source`, `tests`): its reward tests become those of the problem with the same id.
 
 The task is that of `task_type` (else `metadata.task_type`): code where that names code, programming or Python, math
-where it names math; where it names neither, code if there are tests or an entry point, else math.
+where it names math; where it names neither, code if there are tests or an entry point, else math, which
+`guessed_task` tells.
 
 A problem must be checkable. Math: a reference answer (after `####`, in a box, or bare on one line). Code: `tests` (or
 `tests_or_constraints`) as assertions in a text or a list of texts, as a list of `{"input", "output"}`, or as
@@ -93,6 +94,25 @@ def parse_problem(row: Mapping[str, Any], place: str) -> tuple[Problem | None, l
     return (problems[0] if problems and not reader.mistakes else None), reader.mistakes
 
 
+def guessed_task(problem: Problem) -> str:
+    """What a problem is taken for whose own task type names neither math nor code; empty where it is named, or none is.
+
+    The type is read by reward models, too, which is why it may be anything.
+    """
+    named = _named_type(problem.raw)
+    if not named or _CODE.search(named) or _MATH.search(named):
+        return ""
+    return (
+        f"task_type = {shown(named)} names neither math nor code: taken as {problem.task}. Let it name one of them "
+        "(math, arithmetic, algebra; code, coding, programming, python), such as math/geometry."
+    )
+
+
+def _named_type(row: Mapping[str, Any]) -> str:
+    metadata = row.get("metadata")
+    return str(row.get("task_type") or (metadata.get("task_type") if isinstance(metadata, dict) else None) or "")
+
+
 def _with_traces(problem: Problem, traces: Traces) -> Problem:
     if traces == "own":
         return problem
@@ -124,24 +144,22 @@ class _Reader:
                 found = f"no problem {problem_id} in the files read"
                 fix = "Read the file with the problems together with this one."
                 self.mistakes.append(Mistake(oracle.file, oracle.line, "problem_id", "the id of a problem", found, fix))
-        return [row.problem(self.oracles.get(problem_id)) for problem_id, row in self.problems.items()]
+        return [row.problem(problem_id, self.oracles.get(problem_id)) for problem_id, row in self.problems.items()]
 
     def _take_plain(self, row: _ProblemRow) -> None:
         if surrogate := surrogate_problem(row.file, row.line, "", row.row):
             self.mistakes.append(surrogate)
             return
         problem_id = row.problem_id()
-        if problem_id is None:
-            return
         if "oracle_source" in row.row and "problem" not in row.row:
             if first := self.oracles.get(problem_id):
                 row.wrong("problem_id", f"one oracle a problem ({first.file}:{first.line} has this one)", problem_id)
             self.oracles[problem_id] = parse_oracle(row.row, problem_id, row.wrong, row.file, row.line)
             return
-        if first_place := self.groups.first_place_of(problem_id, f"{row.file}:{row.line}"):
+        if first_place := self.groups.first_place_of(problem_id, row.place):
             fix = "Give one of them another id, or leave one out."
             row.wrong("problem_id", f"an id of its own ({first_place} has this one)", shown(problem_id), fix)
-            return
+            problem_id = row.place
         if "oracle_source" in row.row:
             self.oracles[problem_id] = parse_oracle(row.row, problem_id, row.wrong, row.file, row.line)
         self.problems[problem_id] = row
@@ -162,7 +180,12 @@ class _ProblemRow:
     def wrong(self, field: str, expected: str, found: str, fix: str = "") -> None:
         self.reader.mistakes.append(Mistake(self.file, self.line, field, expected, found, fix))
 
-    def problem_id(self) -> str | None:
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}"
+
+    def problem_id(self) -> str:
+        """Its id; where it has none, which is a mistake, its place, so that the rest of it is checked, too."""
         value = self.row.get("problem_id")
         if value is None and "question" in self.row:
             return f"{Path(self.file).name.split('.')[0]}:{self.line}"
@@ -171,15 +194,15 @@ class _ProblemRow:
             return str(value)
         expected = "a text or a whole number, one of its own for each problem"
         self.wrong("problem_id", expected, shown(value) if "problem_id" in self.row else "missing")
-        return None
+        return self.place
 
-    def problem(self, oracle: Oracle | None) -> Problem:
+    def problem(self, problem_id: str, oracle: Oracle | None) -> Problem:
         tests = next((self.row[key] for key in ("tests_or_constraints", "tests") if self.row.get(key)), None)
         if oracle and tests is self.row.get("tests") and "oracle_source" in self.row:
             tests = None  # these are the oracle's
         task = self.task(tests is not None or oracle is not None)
         problem = Problem(
-            problem_id=self.problem_id() or "",
+            problem_id=problem_id,
             problem=self.text("problem" if "problem" in self.row or "question" not in self.row else "question"),
             task=task,
             entry_point=str(self.row.get("entry_point") or "").strip(),
@@ -192,11 +215,10 @@ class _ProblemRow:
         return self.with_answer(problem) if task == "math" else self.with_tests(problem, tests, oracle)
 
     def task(self, has_tests: bool) -> Task:
-        metadata = self.row.get("metadata")
-        named = self.row.get("task_type") or (metadata.get("task_type") if isinstance(metadata, dict) else None) or ""
-        if _CODE.search(str(named)):
+        named = _named_type(self.row)
+        if _CODE.search(named):
             return "code"
-        if _MATH.search(str(named)):
+        if _MATH.search(named):
             return "math"
         return "code" if has_tests or self.row.get("entry_point") else "math"
 

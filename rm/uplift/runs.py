@@ -2,7 +2,7 @@
 
 A call that is lost for a reason that does not depend on what would have been written is asked for again under the
 same seed, and counts in neither direction. An empty or cut-off completion is a failed attempt: else an executor
-could be kept from failing by keeping it from finishing.
+could be kept from failing by keeping it from finishing. So is a trace that leaves the executor no room.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from rm.errors import RunError, TraceLiftError
-from rm.uplift.executors.base import Completion, Executor, Lost, Prompt, Sampling
+from rm.uplift.executors.base import PROMPT_TOO_LONG, Completion, Executor, Lost, Prompt, Sampling
 from rm.uplift.meter import Meter
 from rm.uplift.problems import Problem, Task
 from rm.uplift.verifiers.base import Verdict, Verifier
@@ -25,6 +25,8 @@ ArmName = Literal["with_trace", "baseline"]
 LOST, UNJUDGED = "lost: ", "unjudged: "
 EMPTY = "empty completion"
 CUT_OFF = "cut off"
+LONGEST_PROMPT = 500_000
+"""Characters of a prompt with a trace (some 128,000 tokens of English); a longer one is shown to no executor."""
 _SEEDS = 2**30  # servers take 31 bits; the rest is room for the index
 
 _T = TypeVar("_T")
@@ -158,6 +160,9 @@ class Runner:
     async def _settle(self, arm: Arm, index: int, answer: Completion | Lost) -> Slot:
         failures: list[str] = []
         while isinstance(answer, Lost):
+            if _leaves_no_room(arm, answer):
+                run = Run(index, arm.first_seed + index, False, 0.0, PROMPT_TOO_LONG)
+                return Slot(index, run, tuple(failures))
             failures.append(f"{LOST}{answer.reason}")
             if len(failures) == self._attempts:
                 return Slot(index, None, tuple(failures))
@@ -173,6 +178,8 @@ class Runner:
         return Slot(index, run, tuple(failures))
 
     async def _call(self, arm: Arm, indexes: range) -> Sequence[Completion | Lost]:
+        if arm.name == "with_trace" and len(arm.prompt.user) > LONGEST_PROMPT:
+            return [Lost(PROMPT_TOO_LONG)] * len(indexes)
         self._meter.calls += 1
         self._meter.samples[arm.name] += len(indexes)
         with self._meter.executing.piece():
@@ -182,7 +189,9 @@ class Runner:
         if len(answers) != len(indexes):
             raise RunError(f"The executor gave {len(answers)} completions where {len(indexes)} were asked for.")
         for answer in answers:
-            if isinstance(answer, Lost):
+            if _leaves_no_room(arm, answer):
+                self._count(Verdict.failed(PROMPT_TOO_LONG))
+            elif isinstance(answer, Lost):
                 self._meter.lost[answer.reason] += 1
                 self._meter.completions.came_to_nothing(answer.reason, answer.detail)
             else:
@@ -217,6 +226,11 @@ class Runner:
         self._meter.verdicts.came()
         if verdict.outcome == "failed":
             self._meter.failed[verdict.reason] += 1
+
+
+def _leaves_no_room(arm: Arm, answer: Completion | Lost) -> bool:
+    """Whether a trace is so long that the executor cannot read it: a failed attempt, whoever asks."""
+    return arm.name == "with_trace" and isinstance(answer, Lost) and answer.reason == PROMPT_TOO_LONG
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:

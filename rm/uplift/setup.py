@@ -54,12 +54,13 @@ class Setup:
 
     def arm(self, problem: Problem, trace: int | None) -> Arm:
         """The arm of a trace, by its place among the problem's; None for the baseline."""
-        reasoning = None if trace is None else problem.traces[trace].reasoning
+        own = None if trace is None else problem.traces[trace]
+        reasoning, first_run = (None, 0) if own is None else (own.reasoning, own.first_run)
         return Arm(
             name="baseline" if trace is None else "with_trace",
             problem=problem,
             prompt=self.prompts.make(problem, reasoning),
-            first_seed=first_seed(self.seed, problem_hash(problem), reasoning),
+            first_seed=first_seed(self.seed, problem_hash(problem), reasoning) + first_run,
         )
 
     def key(self, problem: Problem) -> BaselineKey:

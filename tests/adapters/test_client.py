@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 
 from rm.adapters.client import ITEMS_A_REQUEST, BrokenAnswer, ServerReward, read_rewards, requests_of
+from rm.adapters.source import open_source
 from rm.errors import ConfigError, RunError
 from rm.reward.config import RewardConfig
+from rm.reward.judge import RewardScorer
 from rm.reward.parts import RewardResult
 from rm.reward.scorer import TraceLiftReward
 
@@ -117,6 +120,24 @@ def test_wrong_items_are_told_in_the_servers_words(server):
         remote.score_sync([{"problem": "1 + 1?", "reference_solution": "2"}])
 
 
+def test_a_reward_model_served_alone_is_told(serve, bundle, items):
+    judge = RewardScorer.from_pretrained(bundle / "model", device="cpu")
+    with serve(judge) as url, client(url) as remote, pytest.raises(ConfigError, match="tracelift-rm reward export"):
+        remote.score_sync(items[:1])
+
+
+def test_another_formula_than_expected_is_told(server, bundle, items, caplog):
+    with caplog.at_level(logging.INFO, "rm.adapters"), client(server, formula="tracelift-math-v1") as remote:
+        assert remote.score_sync(items[:2])[0].formula == "tracelift-math-v1"
+        remote.score_sync(items[:1])
+    assert [line for line in caplog.messages if "rewards by" in line] == [f"{server} rewards by tracelift-math-v1"]
+    told = "rewards by tracelift-math-v1, expected product-v1"
+    with client(server, formula="product-v1") as remote, pytest.raises(ConfigError, match=told):
+        remote.score_sync(items[:1])
+    with pytest.raises(ConfigError, match=told):
+        open_source(bundle, formula="product-v1")
+
+
 def test_a_key_goes_along_and_stays_hidden(serve: Callable[..., Any], items, monkeypatch):
     monkeypatch.setenv("REWARD_KEY", "s3cret")
     open_reward = TraceLiftReward(RewardConfig("exec-only-v1", uplift=arithmetic()))
@@ -148,9 +169,17 @@ def test_an_address_is_needed():
 
 def test_problems_stay_together_in_requests():
     items = [{"problem": name} for name in "abcabcab"]
-    assert requests_of(items, 4) == [[0, 3, 6], [1, 4, 7], [2, 5]]
-    assert requests_of(items, 100) == [[0, 3, 6, 1, 4, 7, 2, 5]]
-    assert [len(each) for each in requests_of([{"problem": "a"}] * 5, 2)] == [2, 2, 1]
+    sizes = [10] * len(items)
+    assert requests_of(items, sizes, 4) == [[0, 3, 6], [1, 4, 7], [2, 5]]
+    assert requests_of(items, sizes, 100) == [[0, 3, 6, 1, 4, 7, 2, 5]]
+    assert [len(each) for each in requests_of([{"problem": "a"}] * 5, [10] * 5, 2)] == [2, 2, 1]
+
+
+def test_large_items_go_as_several_requests():
+    items = [{"problem": name} for name in "aababb"]
+    assert requests_of(items, [10] * 6, most_bytes=60) == [[0, 1, 3, 2, 4, 5]]
+    assert requests_of(items, [10] * 6, most_bytes=50) == [[0, 1, 3], [2, 4, 5]]
+    assert requests_of(items, [10, 10, 10, 99, 10, 10], most_bytes=50) == [[0, 1], [3], [2, 4, 5]]
 
 
 def test_many_items_come_back_in_their_order():

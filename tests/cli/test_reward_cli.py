@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from rm.cli.reward import BATCH
 from rm.errors import RunError
 from rm.reward.scorer import TraceLiftReward
+from rm.workfile import WorkFile
 
 QUICK = ["--uplift.cache", "none", "--uplift.plan.kind", "sampled", "--uplift.plan.runs", "2"]
 
@@ -124,7 +130,7 @@ def test_the_shipped_configurations_are_sound(name):
 
 
 @pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (RunError("The executor is gone."), 1)])
-def test_what_is_done_is_kept_when_scoring_stops(run, bundle, rows, tmp_path, monkeypatch, stop, code):
+def test_scoring_that_stops_goes_on_from_there(run, bundle, rows, tmp_path, monkeypatch, stop, code):
     score, calls = TraceLiftReward.score_sync, []
 
     def second_fails(self, items):
@@ -135,9 +141,63 @@ def test_what_is_done_is_kept_when_scoring_stops(run, bundle, rows, tmp_path, mo
 
     monkeypatch.setattr("rm.cli.reward.BATCH", 2)
     monkeypatch.setattr(TraceLiftReward, "score_sync", second_fails)
-    out = tmp_path / "rewards.jsonl"
-    ran = run("reward", "score", bundle, "--input", rows, "--output", out)
-    kept = [json.loads(line) for line in Path(f"{out}.partial").read_text().splitlines()]
-    assert (ran.code, len(kept), out.exists()) == (code, 2, False)
-    assert "The first 2 of 3 rows are done" in ran.err
-    assert kept[0]["formula"] == "tracelift-math-v1"
+    out, work = tmp_path / "rewards.jsonl", tmp_path / ".rewards.jsonl.partial"
+    argv = ["reward", "score", bundle, "--input", rows, "--output", out]
+    ran = run(*argv)
+    assert (ran.code, out.exists(), work.exists()) == (code, False, True)
+    assert "2 of 3 rows are done and kept" in ran.err
+
+    other = run(*argv, "--uplift.plan.runs", "3")
+    assert other.code == 2
+    assert "uplift.plan.runs: 2 then, 3 now" in other.err
+    assert "--force" in other.err
+
+    assert run(*argv).code == 0
+    assert [len(items) for items in calls] == [2, 1, 1]
+    assert not work.exists()
+    run("reward", "score", bundle, "--input", rows, "--output", tmp_path / "whole.jsonl")
+    assert out.read_text() == (tmp_path / "whole.jsonl").read_text()
+
+
+def test_a_stop_before_anything_was_done_promises_nothing(run, bundle, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(TraceLiftReward, "score_sync", Mock(side_effect=KeyboardInterrupt))
+    ran = run("reward", "score", bundle, "--input", rows, "--output", tmp_path / "out.jsonl")
+    assert ran.code == 130
+    assert "done" not in ran.err
+
+
+def test_force_starts_afresh_where_other_work_is_left(run, bundle, rows, tmp_path):
+    out = tmp_path / "out.jsonl"
+    with WorkFile(out, {"rows": "others"}, print) as work:
+        work.append({"index": 0, "result": {"reward": 7.0}})
+    argv = ["reward", "score", bundle, "--input", rows, "--output", out]
+    assert run(*argv).code == 2
+    assert run(*argv, "--force").code == 0
+    assert 7.0 not in [json.loads(line)["reward"] for line in out.read_text().splitlines()]
+    assert not work.path.exists()
+
+
+def test_a_killed_command_is_repeated_and_goes_on(run, bundle, write, tmp_path):
+    problem = {"problem": "What is 3 plus 4 ?", "reference_solution": "7"}
+    rows = write(*[{**problem, "completion": f"3 plus 4 makes {n} ."} for n in range(3 * BATCH)])
+    out, work = tmp_path / "rewards.jsonl", tmp_path / ".rewards.jsonl.partial"
+    argv = ["reward", "score", str(bundle), "--input", str(rows), "--output", str(out)]
+    process = subprocess.Popen([sys.executable, "-m", "rm.cli.main", *argv], stderr=subprocess.DEVNULL)
+    while process.poll() is None and (not work.exists() or work.read_bytes().count(b"\n") <= BATCH):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    kept = work.read_bytes().count(b"\n") - 1
+    assert BATCH <= kept < 3 * BATCH
+    ran = run(*argv)
+    assert ran.code == 0
+    assert f"{kept:,} of 768 rows are done already" in ran.err
+    assert not work.exists()
+    assert run("reward", "score", bundle, "--input", rows, "--output", tmp_path / "whole.jsonl").code == 0
+    again, whole = (
+        [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        for name in ("rewards.jsonl", "whole.jsonl")
+    )
+    assert [row["reward"] for row in again] == pytest.approx([row["reward"] for row in whole], abs=1e-5)
+    assert [row["completion"] for row in again] == [row["completion"] for row in whole]

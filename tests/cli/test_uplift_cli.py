@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,35 @@ def test_what_is_there_is_not_replaced_without_force(out: Path, capsys: pytest.C
     assert out.with_suffix(".html").read_text() == "mine"
     assert not out.exists()
     assert run(GROUPS, *QUICK, "--cache", "none", "--limit", 1, "--out", out, "--force") == 0
+
+
+@pytest.mark.parametrize(("limit", "told"), [(40, "of 40 problems is 8; 10 are sampled"), (60, "")])
+def test_a_calibration_tells_that_it_samples_more_than_its_share(
+    limit: int, told: str, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--executor.kind", "transformers", "--executor.path", "tiny", "--plan.kind", "calibrated"]
+    assert run(GROUPS, *options, "--limit", limit, "--out", out, "--check") == 0
+    error = capsys.readouterr().err
+    assert told in error
+    assert ("are sampled" in error) == bool(told)
+
+
+def test_a_log_has_no_progress_bars(out: Path) -> None:
+    options = ["--executor.kind", "transformers", "--executor.path", "tiny", "--plan.kind", "likelihood"]
+    command = [sys.executable, "-m", "rm.cli.main", "uplift", GROUPS, *options, "--limit", "1", "--out", str(out)]
+    ran = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=True)
+    assert "Loading" not in ran.stderr
+    assert "\r" not in ran.stderr
+
+
+def test_a_task_type_that_names_no_task_is_told_once(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problem = {"problem": "2 + 3?", "task_type": "physics", "reference_solution": "5"}
+    file = tmp_path / "problems.jsonl"
+    file.write_text("".join(json.dumps({**problem, "problem_id": str(n)}) + "\n" for n in range(3)))
+    assert run(file, *QUICK, "--out", out, "--check") == 0
+    assert capsys.readouterr().err.count("3 problems: task_type = 'physics' names neither math nor code") == 1
 
 
 def test_check_reads_everything_and_writes_nothing(

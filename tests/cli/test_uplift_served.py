@@ -208,6 +208,26 @@ def test_killed_and_repeated_it_asks_for_nothing_finished_again_and_gives_the_sa
     assert asked(server).total() - 120 <= 4 * 4  # of the 4 requests under way when it was killed
 
 
+@pytest.mark.parametrize(("done", "told"), [(0, "Interrupted."), (1, "Interrupted. What is done is kept")])
+def test_ctrl_c_says_that_work_is_kept_only_where_there_is_some(
+    problems: Path, tmp_path: Path, done: int, told: str
+) -> None:
+    work = tmp_path / ".out.jsonl.partial"
+    with served(delay=0.3, slots=2, write=a_third) as server:
+        command = [sys.executable, "-m", "rm.cli.main", *options(problems, tmp_path / "out.jsonl", server.address)]
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            while process.poll() is None and (len(server.bodies) <= PROBE or not work.exists()):
+                time.sleep(0.01)
+            while process.poll() is None and work.read_bytes().count(b"\n") < 1 + done:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert error.splitlines()[-1].startswith(told)
+    assert ("kept" in error) == work.exists() == bool(done)
+
+
 class Throws:
     """A verifier with a defect."""
 

@@ -357,6 +357,14 @@ def test_an_interrupted_run_is_130_and_goes_on(
     assert steps == [0, 1, 1]
 
 
+def test_an_interruption_before_the_first_checkpoint_promises_none(
+    run: Run, train_argv: Argv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GroupTrainer, "training_step", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    ran = run(*train_argv(tmp_path / "run"))
+    assert (ran.code, ran.err.splitlines()[-1]) == (130, "Interrupted. There is no checkpoint yet.")
+
+
 @pytest.mark.long
 def test_ctrl_c_from_outside(train_argv: Argv, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rm.cli.main", *train_argv(tmp_path / "run", "--train.max_steps", 5000)]

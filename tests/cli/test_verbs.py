@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from rm.cli.demo import _shown
+from rm.lab import SAMPLE_DEV
 from rm.model import load_reward_model
 
 Run = Callable[..., Any]
@@ -326,3 +328,12 @@ def test_demo_json_is_the_only_thing_on_stdout(run: Run, tmp_path: Path, monkeyp
     assert ran.code == 0
     assert json.loads(ran.out) == {"n_groups": 80}
     assert ran.err == "Trained 1\n"
+
+
+def test_the_demos_commands_can_be_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my data").mkdir()
+    file = tmp_path / "my data" / "groups.jsonl"
+    elsewhere = str(SAMPLE_DEV)
+    command = ["evaluate", "runs/demo/run", str(file), elsewhere, "--json"]
+    assert _shown(command) == f"evaluate runs/demo/run 'my data/groups.jsonl' {elsewhere} --json"

@@ -35,6 +35,8 @@ bundle, serve, teach, planner = adapters.bundle, adapters.serve, adapters.teach,
 prompt_of, taught_groups = adapters.prompt_of, adapters.taught_groups
 executor_server = pytest.fixture(rewards.server.__wrapped__, name="executor_server")
 run = commands.run
+train = load(TESTS / "train" / "conftest.py")
+run_processes, same_weights = train.run_processes, train.same_weights
 
 USER = "<task>math</task>\n<type>math</type>\n<problem>\n{problem}\n</problem>\n<reasoning>\n"
 """What the tiny base goes on with."""

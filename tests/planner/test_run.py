@@ -127,7 +127,7 @@ def test_another_formula_of_the_same_parts(train_argv, whole, tmp_path, lines):
         assert one["result"]["reward"] == both["result"]["parts"]["end_to_end"]
         assert one["result"]["formula"] == both["result"]["formula"] == "exec-only-v1"
     logged = steps_of(lines(all_parts / "log.jsonl"))[0]
-    assert "exec-only/uplift" in logged
+    assert "tracelift/uplift" in logged
 
 
 def test_lora_is_merged_or_kept(train_argv, planner, tmp_path, lines):

@@ -18,7 +18,6 @@ import uvicorn
 from rm.lab import SAMPLE_DEV, TINY_BASE
 from rm.model import LoadedModel, load_reward_model, save_reward_model
 from rm.model.create import Recipe, create_model
-from rm.reward.config import RewardConfig
 from rm.reward.judge import RewardScorer
 from rm.reward.scorer import TraceLiftReward
 from rm.rubric import Rubric
@@ -108,8 +107,7 @@ def starter(loaded: LoadedModel) -> Iterator[Callable[..., Running]]:
             substitute: float | None = None,
             **limits: Any,
         ) -> Running:
-            served = reward or TraceLiftReward(RewardConfig("rm-only-v1"), RewardScorer(loaded, **(judge or {})))
-            service = Service(served, Limits(**limits), substitute)
+            service = Service(reward or RewardScorer(loaded, **(judge or {})), Limits(**limits), substitute)
             url = stack.enter_context(serving(service, KeyCheck(key)))
             return Running(url, service, stack.enter_context(httpx.Client(base_url=url, timeout=60)))
 

@@ -10,8 +10,12 @@ import time
 
 import pytest
 
+from rm.config import load_config
 from rm.errors import ConfigError
 from rm.evaluate.score import Scorer
+from rm.reward.config import RewardConfig
+from rm.reward.judge import RewardScorer
+from rm.reward.scorer import TraceLiftReward
 from rm.serve.access import KeyCheck, check_exposure, is_loopback
 from rm.serve.limits import Limits
 from rm.serve.memo import Memo, digest
@@ -20,9 +24,9 @@ from rm.text import Row
 GOOD = {"problem": "What is 2 + 3?", "reasoning": "2 + 3 = 5"}
 
 
-def test_the_examples_of_the_documentation_work(start):
-    server = start()
-    assert "swagger" in server.client.get("/docs").text
+def test_the_examples_of_the_documentation_work(start, loaded):
+    config = load_config(RewardConfig, "configs/reward-arithmetic.yaml")
+    server = start(reward=TraceLiftReward(config, RewardScorer(loaded)))
     page = server.client.get("/openapi.json").json()
     for path in ("/score", "/get_reward", "/reward"):
         reference = page["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
@@ -30,6 +34,19 @@ def test_the_examples_of_the_documentation_work(start):
         assert server.client.post(path, json=example).status_code == 200
     names = set(page["components"]["schemas"])
     assert {part.split("/")[-1] for part in re.findall(r'"\$ref": ?"([^"]+)"', json.dumps(page))} <= names
+
+
+def test_the_page_of_documentation_needs_no_network_and_no_key(start, monkeypatch):
+    monkeypatch.setenv("SERVE_KEY", "k")
+    server = start(key="SERVE_KEY")
+    page = server.client.get("/docs").text
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(loaded) == 3
+    assert "://" not in "".join(loaded)
+    for path in loaded:
+        assert len(server.client.get(path).content) > 1000
+    assert "swagger-ui-bundle.js" in page
+    assert server.client.get("/openapi.json").json()["security"] == [{"key": []}]
 
 
 def test_metrics_count_what_happens(start):

@@ -17,6 +17,8 @@ from rm.config import load_config
 from rm.reward.config import RewardConfig
 from rm.reward.judge import RewardScorer
 from rm.reward.scorer import TraceLiftReward
+from rm.serve.messages import OpenRLHFRequest
+from rm.serve.openrlhf import rows_of_request
 
 Row = dict[str, Any]
 PROBLEM = {"problem": "What is 2 + 3 * 4?", "task_type": "math", "reference_solution": "14"}
@@ -112,8 +114,43 @@ def test_rewards_are_those_of_the_facade(start, facade):
         assert found["failures"] == []
 
 
+MONSTERS = {
+    "text": "3 * 4 = 12. " * 400_000,
+    "blanks": "a" + " " * 5_000_000 + "b",
+    "one word": "x" * 5_000_000,
+    "tags": "<reasoning>" * 200_000,
+}
+
+
+@pytest.mark.parametrize("name", MONSTERS)
+def test_a_monstrous_completion_costs_the_others_nothing_and_gets_what_it_gets_in_process(start, facade, name):
+    items = completions(TRACES[0], MONSTERS[name], TRACES[1])
+    with facade() as reward:
+        expected = reward.score_sync(items)
+    server = start(reward=facade())
+    answer = server.client.post("/reward", json={"items": items})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()["rewards"]
+    assert [each["reward"] for each in found] == [pytest.approx(result.reward, abs=1e-5) for result in expected]
+    assert [tuple(each["notes"]) for each in found] == [result.notes for result in expected]
+    assert found[1]["parts"]["rm"] == 0
+    assert "end_to_end: prompt too long" in found[1]["notes"]
+
+    prompt = PROBLEM["problem"]
+    body = {"query": [prompt + item["completion"] for item in items], "prompts": [prompt] * 3, "labels": [PROBLEM] * 3}
+    assert server.client.post("/get_reward", json=body).json()["rewards"] == [each["reward"] for each in found]
+
+
+def test_a_task_type_that_names_no_task_is_noted(start, facade):
+    items = [{**completions(TRACES[0])[0], "task_type": name} for name in ("math", "physics")]
+    [named, guessed] = start(reward=facade()).client.post("/reward", json={"items": items}).json()["rewards"]
+    assert named["notes"] == []
+    assert "task_type = 'physics' names neither math nor code: taken as math" in guessed["notes"][0]
+
+
 def test_no_items_no_rewards(start, facade):
     server = start(reward=facade())
+    assert server.client.get("/health").json()["formula"] == "tracelift-math-v1"
     assert server.client.post("/reward", json={"items": []}).json() == {"rewards": []}
     empty = server.client.post("/get_reward", json={"query": [], "prompts": [], "labels": []})
     assert empty.status_code == 200
@@ -139,7 +176,7 @@ def test_requests_share_the_batches_of_the_reward_model_and_equal_items_their_me
         ({"reference_solution": None}, "items[1].reference_solution"),
         ({"reference_solution": "a\nb"}, "items[1].reference_solution"),
         ({"task_type": 3}, "items[1].task_type"),
-        ({"completion": "x" * 2001}, "items[1].completion"),
+        ({"problem": "x" * 2001}, "items[1].problem"),
         ({"task_type": None, "metadata": {"task_type": "math" * 501}}, "items[1].task_type"),
     ],
 )
@@ -161,6 +198,12 @@ def test_openrlhf_gets_the_full_reward(start, facade):
     assert answer["extra_logs"]["rm"] == [direct["parts"]["rm"]] * 2
 
 
+@pytest.mark.parametrize("ends", ["", "</s>", " \n<|im_end|> <pad><pad>\n", "<pad>" * 100_000, " " * 1_000_000])
+def test_special_tokens_at_the_end_of_a_query_are_no_part_of_the_completion(ends):
+    asked = OpenRLHFRequest(query=[f"P?A <pad> B{ends}"], prompts=["P?"])
+    assert rows_of_request(asked) == [{"problem": "P?", "completion": "A <pad> B"}]
+
+
 def test_a_model_alone_serves_openrlhf_by_its_score(start):
     server = start()
     scored = server.score([{"problem": "What is 2 + 3 * 4?", "reasoning": TRACES[0]}]).json()["scores"][0]
@@ -169,6 +212,14 @@ def test_a_model_alone_serves_openrlhf_by_its_score(start):
     for label in (None, "14", "not {json", 14):
         assert server.client.post("/get_reward", json=queries(label)).status_code == 200  # the prompt is the problem
     assert server.client.post("/get_reward", json={**queries(None), "labels": None}).status_code == 200
+
+
+def test_a_model_alone_has_no_full_rewards_and_says_what_has(start):
+    server = start()
+    refused = server.client.post("/reward", json={"items": completions(TRACES[0])})
+    assert refused.status_code == 404
+    assert "tracelift-rm reward export" in refused.json()["error"]
+    assert server.client.get("/health").json()["formula"] is None
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,13 @@ def test_no_items_no_scores(start):
 
 def test_a_trace_that_cannot_fit_has_no_score_and_says_why(start, rows):
     long = {**rows[0], "reasoning": "1 + 1 = 2\n" * 2000}
-    good, bad = start().score([rows[0], long]).json()["scores"]
+    monstrous = {**rows[0], "reasoning": "1 + 1 = 2\n" * 500_000}
+    good, *bad = start().score([rows[0], long, monstrous]).json()["scores"]
     assert good["score"] is not None
     assert "unscorable" not in good
-    assert bad["score"] is bad["dimensions"] is None
-    assert "tokens, more than" in bad["unscorable"]
+    for each in bad:
+        assert each["score"] is each["dimensions"] is None
+        assert "tokens, more than" in each["unscorable"]
 
 
 def test_a_clients_max_length_only_lowers_the_limit(start, rows):

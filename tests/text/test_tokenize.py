@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from rm.text import Encoder, OverflowReport, Row, render
-from rm.text.tokenize import BATCH, cut_middle
+from rm.text.tokenize import BATCH, CHARACTERS_A_TOKEN, cut_middle
 
 MARK = "\n[...]\n"
 LONG = Row("abcdefghij" * 40, "Because of this.", "math", "t")
@@ -99,6 +100,25 @@ def test_what_happens_to_a_row_does_not_depend_on_its_batch(encoder):
     rows = [LONG, Row("p", "r", "math"), Row("p", "r" * 400, "math"), CODE]
     limited = encoder(300)
     assert limited.encode(rows) == [limited.encode([row])[0] for row in rows]
+
+
+def test_what_no_vocabulary_could_fit_is_not_tokenized(encoder, monkeypatch):
+    limited, asked = encoder(300), []
+    ids = limited._ids
+    monkeypatch.setattr(limited, "_ids", lambda texts: asked.extend(map(len, texts)) or ids(texts))
+    most = 300 * CHARACTERS_A_TOKEN
+    problem, reasoning, fitting = (
+        Row("p" * 10 * most, "r", "math"),
+        Row("p", "r" * 10 * most, "math"),
+        Row("p", "r", "math"),
+    )
+    cut, hopeless, fits = limited.encode([problem, reasoning, fitting])
+    assert cut.truncated
+    assert len(cut.input_ids) == 300
+    assert hopeless.overlong == math.ceil(len(render(reasoning)) / CHARACTERS_A_TOKEN)
+    assert fits == limited.encode([fitting])[0]
+    assert max(asked) < most + 200
+    assert sum(asked) < 4 * most
 
 
 def test_order_is_kept_over_several_batches(encoder):

@@ -23,7 +23,16 @@ from rm.cli.main import main
 from rm.train.trainer import GroupTrainer
 
 
-def kill_at(moment: str, n: int) -> None:
+def trainer_of(job: dict[str, Any]) -> type:
+    """The class that does a job's training."""
+    if job["argv"][0] == "planner":
+        from rm.planner.grpo import PlannerTrainer
+
+        return PlannerTrainer
+    return GroupTrainer
+
+
+def kill_at(moment: str, n: int, trainer: type) -> None:
     """Make this process end, as by `kill -9`, at the n-th time of `moment`."""
     left = n
 
@@ -44,11 +53,13 @@ def kill_at(moment: str, n: int) -> None:
         setattr(owner, name, wrapper)
 
     if moment == "before a step":
-        before(GroupTrainer, "training_step")
+        before(trainer, "training_step")
     elif moment == "weights are saved, the optimizer is not":
-        before(GroupTrainer, "_save_optimizer_and_scheduler")
+        before(trainer, "_save_optimizer_and_scheduler")
     elif moment == "all is saved, the marker is not":
         before(Path, "write_text", lambda path, *_: path.name == "complete.json")
+    elif moment == "the final model is written, not renamed":
+        before(Path, "rename", lambda path, *_: path.name.startswith(".model."))
     elif moment == "the best model is written, not renamed":
         before(Path, "rename", lambda path, *_: path.name.startswith(".best-"))
     elif moment == "the best model is renamed, the old one is there":
@@ -69,7 +80,7 @@ def start(job: dict[str, Any], rank: int, port: int) -> int:
         os.environ.update({key: str(value) for key, value in place.items()})
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     if "kill" in job:
-        kill_at(*job["kill"])
+        kill_at(*job["kill"], trainer_of(job))
     code = main(job["argv"])
     sys.stderr.flush()
     os._exit(code)
@@ -88,4 +99,7 @@ def run(job: dict[str, Any]) -> list[int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps([run(job) for job in json.load(sys.stdin)]))
+    jobs = json.load(sys.stdin)
+    for each in jobs:
+        trainer_of(each)  # loaded before the forks, too
+    print(json.dumps([run(job) for job in jobs]))

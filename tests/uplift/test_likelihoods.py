@@ -157,6 +157,7 @@ def test_summary_and_page_speak_of_nats():
     assert "4 log-likelihoods" in text
     assert "Success without" not in text
     assert "nats, answer masked" in page
+    assert "below 0 then with good traces, too" in page
     assert page.count("<circle") == 2 + 2  # the kinds, the traces
     assert "+2.900 nats, +0.500 with the answer masked" in page
 

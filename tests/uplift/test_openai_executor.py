@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import logging
 import math
 import random
@@ -238,12 +239,22 @@ def test_an_endless_reply_is_lost(monkeypatch):
     assert (lost.reason, "more than 1000 bytes" in lost.detail) == ("broken reply", True)
 
 
-def test_a_refused_request_is_lost_at_once():
-    too_long = Answer(400, b'{"error": {"message": "This model\'s maximum context length is 2048 tokens"}}')
-    server = Server(always(too_long))
+@pytest.mark.parametrize(
+    ("status", "words", "reason"),
+    [
+        (400, "temperature must be positive", "http 400"),
+        (400, "This model's maximum context length is 2048 tokens", "prompt too long"),  # OpenAI, vLLM
+        (400, "The input (3000 tokens) is longer than the model's context length (2048 tokens).", "prompt too long"),
+        (400, "the request exceeds the available context size (2048 tokens)", "prompt too long"),  # llama.cpp
+        (400, "The decoder prompt (length 3000) is longer than the maximum model length of 2048.", "prompt too long"),
+        (413, "payload too large", "prompt too long"),
+    ],
+)
+def test_a_refused_request_is_lost_at_once(status, words, reason):
+    server = Server(always(Answer(status, json.dumps({"error": {"message": words}}).encode())))
     (lost,) = run(draw(1), server)
-    assert lost.reason == "http 400"
-    assert "maximum context length" in lost.detail
+    assert lost.reason == reason
+    assert words.removesuffix(".") in lost.detail
     assert len(server.bodies) == 1
 
 

@@ -15,7 +15,7 @@ from rm.errors import ConfigError, DataError
 from rm.lab import SAMPLE_DEV
 from rm.uplift.oracle import Oracle, OracleTest, io_tests, with_outputs
 from rm.uplift.problems import IOTest, Problem, Trace
-from rm.uplift.read import load_problems, parse_problem
+from rm.uplift.read import guessed_task, load_problems, parse_problem
 from rm.uplift.verifiers.statement import assert_examples, io_examples
 
 MATH = {"problem_id": "m", "problem": "2 + 3?", "task_type": "math", "reference_solution": "5"}
@@ -180,11 +180,42 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         read(tmp_path, *rows)
     assert [(each.line, each.field) for each in error.value.problems] == [
         (2, "problem_id"),
+        (2, "reference_solution"),
         (3, "problem_id"),
         (4, "tests"),
         (5, "problem_id"),
         (6, "problem_id"),
     ]
+
+
+def test_a_missing_id_hides_no_other_mistake(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        read(
+            tmp_path,
+            {"problem": " ", "reference_solution": "a\nb", "traces": [3]},
+            {**ORACLE, "problem_id": None, "tests": 1},
+        )
+    assert {(each.line, each.field) for each in error.value.problems} >= {
+        *((1, field) for field in ("problem_id", "problem", "reference_solution", "traces[0].reasoning")),
+        *((2, field) for field in ("problem_id", "tests")),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, ""),
+        ({"task_type": "math/geometry"}, ""),
+        ({"task_type": None, "source": "physics"}, ""),
+        ({"task_type": "maht"}, "task_type = 'maht' names neither math nor code: taken as math"),
+        ({"task_type": None, "metadata": {"task_type": "logic"}}, "task_type = 'logic' names neither"),
+        ({"task_type": "cdoe", "tests": "assert f(1)"}, "taken as code"),
+    ],
+)
+def test_a_type_that_names_no_task_is_told(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    [problem] = read(tmp_path, {**MATH, **change})
+    assert told in guessed_task(problem)
+    assert bool(guessed_task(problem)) == bool(told)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

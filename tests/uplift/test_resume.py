@@ -135,9 +135,22 @@ def test_half_a_header_is_no_header(tmp_path):
 
 
 def test_a_measurement_of_something_else_is_refused_with_what_differs(tmp_path):
-    Journal(tmp_path / "out", IDENTITY).__exit__(None, None, None)
-    with pytest.raises(ConfigError, match=r"(?s)something else:\n  seed: 0 then, 1 now\nRepeat"):
+    with Journal(tmp_path / "out", IDENTITY) as journal:
+        journal.add_result(("p", 0), RESULT)
+    with pytest.raises(ConfigError, match=r"(?s)something else:\n  seed: 0 then, 1 now\nRepeat.*remove the file"):
         Journal(tmp_path / "out", {**IDENTITY, "seed": 1})
+
+
+def test_where_nothing_was_done_nothing_is_left(tmp_path):
+    with Journal(tmp_path / "out", IDENTITY) as journal:
+        assert journal.path.exists()
+        header = journal.path.read_bytes()
+    assert not journal.path.exists()
+    journal.path.write_bytes(header)  # as a kill leaves it
+    with Journal(tmp_path / "out", {**IDENTITY, "seed": 1}) as journal:
+        journal.add_result(("p", 0), RESULT)
+    with Journal(tmp_path / "out", {**IDENTITY, "seed": 1}) as journal:
+        assert journal.results == {("p", 0): RESULT}
 
 
 def test_a_line_that_is_none_of_ours_is_named(tmp_path):

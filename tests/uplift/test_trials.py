@@ -13,9 +13,10 @@ from rm.errors import ConfigError, RunError
 from rm.uplift.cache import BaselineCache
 from rm.uplift.estimate import Adaptive, Sampled
 from rm.uplift.executors.arithmetic import ArithmeticExecutor
-from rm.uplift.executors.base import Completion, Executor, Lost, Sampling
+from rm.uplift.executors.base import PROMPT_TOO_LONG, Completion, Executor, Lost, Sampling
 from rm.uplift.meter import FailureLimit
 from rm.uplift.problems import Problem, Trace
+from rm.uplift.runs import LONGEST_PROMPT
 from rm.uplift.setup import Setup
 from rm.uplift.trials import GREEDY, TrialLimits, measure
 from rm.uplift.verifiers.base import Verdict
@@ -83,6 +84,33 @@ def test_counts_reach_their_numbers_and_the_baseline_is_measured_once_a_problem(
     assert (totals.samples_with_trace, totals.samples_baseline, totals.samples) == (5 * 3 * 4, 5 * 8, 100)
     assert totals.calls == 5 * (3 + 1)  # 8 completions a call
     assert len(executor.asked) == len(set(executor.asked)) == 100
+
+
+class Short(Scripted):
+    """Has no room for prompts of more characters."""
+
+    async def sample(self, prompt, n, sampling, seed):
+        self.calls += n
+        return [self.answer if len(prompt.user) < 2000 else Lost(PROMPT_TOO_LONG)] * n
+
+
+@pytest.mark.parametrize("length", [3000, LONGEST_PROMPT])
+def test_a_trace_that_leaves_no_room_is_a_failed_attempt(length):
+    executor = Short(Completion("10"))
+    traces = (Trace("10"), Trace("x" * length))
+    problem = Problem("p", "3 + 7?", "math", answer="10", traces=traces)
+    fair, monstrous = run([problem], executor, ExactVerifier()).results
+    assert (fair.successes, fair.value) == (4, 0)
+    assert (monstrous.successes, monstrous.runs, monstrous.value, monstrous.failures) == (0, 4, -1, {})
+    assert monstrous.failed_runs == {PROMPT_TOO_LONG: 4}
+    assert executor.calls == 8 + 4 + (4 if length < LONGEST_PROMPT else 0)
+
+
+def test_a_problem_that_leaves_no_room_is_not_measured():
+    problem = Problem("p", "x" * 3000, "math", answer="10", traces=(Trace("10"),))
+    [result] = run([problem], Short(Completion("10")), ExactVerifier(), limits=TrialLimits(failures=NEVER)).results
+    assert result.value is None
+    assert set(result.baseline_failures) == {f"lost: {PROMPT_TOO_LONG}"}
 
 
 def test_every_run_of_an_arm_has_a_seed_of_its_own_and_arms_differ(simulated):

@@ -26,7 +26,7 @@ class AdjustedMean:
     Args:
         mean: regression-adjusted, unbiased; may leave [-1, 1] by its error.
         standard_error: of `mean`.
-        low, high: interval by Student's t.
+        low, high: interval by Student's t, cut to [-1, 1], where the true mean lies.
         plain: mean of the sampled values alone.
         plain_error: its standard error.
         sampled, population: how many.
@@ -86,8 +86,8 @@ def adjusted_mean(
     return AdjustedMean(
         mean=mean,
         standard_error=float(np.sqrt(variance)),
-        low=mean - half,
-        high=mean + half,
+        low=float(np.clip(mean - half, -1.0, 1.0)),
+        high=float(np.clip(mean + half, -1.0, 1.0)),
         plain=float(y.mean()),
         plain_error=float(np.sqrt(spread / n)),
         sampled=n,

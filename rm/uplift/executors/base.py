@@ -12,6 +12,8 @@ NO_LIKELIHOODS = (
     "executor.api completions; or a plan that samples: plan.kind adaptive."
 )
 """Why the plans `likelihood` and `calibrated` are refused."""
+PROMPT_TOO_LONG = "prompt too long"
+"""Reason of a `Lost` prompt that the model has no room for."""
 
 
 @dataclass(frozen=True)

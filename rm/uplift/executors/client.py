@@ -21,10 +21,18 @@ from typing import Any, TypeVar
 
 from rm.errors import ConfigError, MissingExtra, RunError
 from rm.uplift.executors.api_key import ApiKey
-from rm.uplift.executors.base import Lost, Usage
+from rm.uplift.executors.base import PROMPT_TOO_LONG, Lost, Usage
 from rm.uplift.executors.config import OpenAIConfig
 from rm.uplift.executors.endpoints import Endpoint, EndpointPool, Health, Shut
-from rm.uplift.executors.replies import BrokenReply, error_code, is_transient, read_models, retry_after, server_words
+from rm.uplift.executors.replies import (
+    BrokenReply,
+    error_code,
+    is_too_long,
+    is_transient,
+    read_models,
+    retry_after,
+    server_words,
+)
 
 try:
     import httpx
@@ -88,12 +96,8 @@ class Client:
             config.breaker_failures,
             config.breaker_pause_s,
         )
-        self._http = httpx.AsyncClient(
-            headers=self._key.headers,
-            timeout=httpx.Timeout(config.timeout_s, connect=min(config.timeout_s, _CONNECT_S)),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-            follow_redirects=False,
-        )
+        self._ssl = httpx.create_ssl_context()
+        self._idle: list[httpx.AsyncClient] = []
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -149,7 +153,8 @@ class Client:
     async def close(self) -> None:
         """Close every connection."""
         self._pool.close()
-        await self._http.aclose()
+        while self._idle:
+            await self._idle.pop().aclose()
 
     async def _attempt(
         self, endpoint: Endpoint, path: str, body: Mapping[str, Any], read: Callable[[bytes], T], repeated: bool
@@ -189,13 +194,26 @@ class Client:
     async def _send(self, url: str, body: Mapping[str, Any] | None) -> tuple[httpx.Response, bytes]:
         """A reply and its body. Raises: BrokenReply where the body is endless."""
         method = "GET" if body is None else "POST"
-        async with self._http.stream(method, url, json=body) as response:
-            content = bytearray()
-            async for piece in response.aiter_bytes():
-                content += piece
-                if len(content) > MAX_REPLY_BYTES:
-                    raise BrokenReply("broken reply", f"more than {MAX_REPLY_BYTES} bytes")
-            return response, bytes(content)
+        # One request at a time each: in a shared client every request looks at all of the others' connections.
+        http = self._idle.pop() if self._idle else self._http()
+        try:
+            async with http.stream(method, url, json=body) as response:
+                content = bytearray()
+                async for piece in response.aiter_bytes():
+                    content += piece
+                    if len(content) > MAX_REPLY_BYTES:
+                        raise BrokenReply("broken reply", f"more than {MAX_REPLY_BYTES} bytes")
+                return response, bytes(content)
+        finally:
+            self._idle.append(http)
+
+    def _http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            headers=self._key.headers,
+            timeout=httpx.Timeout(self._config.timeout_s, connect=min(self._config.timeout_s, _CONNECT_S)),
+            follow_redirects=False,
+            verify=self._ssl,
+        )
 
     async def _judge(self, endpoint: Endpoint, response: httpx.Response, content: bytes) -> Failed:
         """What a status other than 200 means. Raises: ConfigError, RunError where sending again is no use."""
@@ -215,7 +233,8 @@ class Client:
                 "Put the final address into endpoints."
             )
         if not is_transient(status):
-            return Failed(f"http {status}", f"{address}: {words}", again=False, health="answered")
+            reason = PROMPT_TOO_LONG if is_too_long(status, words) else f"http {status}"
+            return Failed(reason, f"{address}: {words}", again=False, health="answered")
         pause = min(retry_after(response.headers.get("retry-after")), _LONGEST_PAUSE * self._config.backoff_max_s)
         health: Health = "unknown" if status == 429 else "failed"
         return Failed(f"http {status}", f"{address}: {words}", pause=pause, health=health)

@@ -19,7 +19,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from rm.errors import RunError
 from rm.prefix import Path, grow, pack_forest, packed_inputs
-from rm.uplift.executors.base import Completion, Lost, Sampling
+from rm.uplift.executors.base import PROMPT_TOO_LONG, Completion, Lost, Sampling
 
 STOP_CHECK = 8
 """Tokens between two looks for stop texts: a look decodes every sample, and what comes after a stop text is cut."""
@@ -95,7 +95,7 @@ class Generator:
         for index, job in enumerate(jobs):
             length = len(job.tokens)
             if self._room(length) < 1:
-                found[index] = [Lost("prompt too long", f"{length} tokens, {self._context} fit")] * len(job.seeds)
+                found[index] = [Lost(PROMPT_TOO_LONG, f"{length} tokens, {self._context} fit")] * len(job.seeds)
                 continue
             at_once = max(1, self._batch_tokens // (length + sampling.max_tokens))
             units += [
@@ -119,7 +119,7 @@ class Generator:
         for index, job in enumerate(jobs):
             length = len(job.prompt) + len(job.answer)
             if self._context is not None and length > self._context:
-                found[index] = Lost("prompt too long", f"{length} tokens, {self._context} fit")
+                found[index] = Lost(PROMPT_TOO_LONG, f"{length} tokens, {self._context} fit")
             elif job.answer:
                 units.append((index, job))
         parts = self._batches(units, lambda job: len(job.prompt) + len(job.answer))

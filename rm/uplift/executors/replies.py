@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from rm.uplift.executors.base import Completion
 SHOWN = 300
 """Characters of a server's own words that a message repeats."""
 _BUSY = frozenset({408, 425, 429})
+_TOO_LONG = re.compile(r"context[ _](?:length|size|window)|longer than the max|too long|too many tokens", re.IGNORECASE)
 _ABORTED = frozenset({"abort", "aborted", "error", "cancelled"})
 
 
@@ -63,6 +65,11 @@ class Scored:
 def is_transient(status: int) -> bool:
     """Whether the same request may succeed later."""
     return status in _BUSY or status >= 500
+
+
+def is_too_long(status: int, words: str) -> bool:
+    """Whether a refusal says that the prompt does not fit: 413, or 400 and 422 in the words of the known servers."""
+    return status == 413 or (status in {400, 422} and bool(_TOO_LONG.search(words)))
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float:

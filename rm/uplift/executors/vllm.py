@@ -18,7 +18,7 @@ from typing import Any
 
 from rm.errors import MissingExtra, RunError
 from rm.prefix.forest import shared_length
-from rm.uplift.executors.base import Completion, LikelihoodExecutor, Lost, Prompt, Sampling, Usage
+from rm.uplift.executors.base import PROMPT_TOO_LONG, Completion, LikelihoodExecutor, Lost, Prompt, Sampling, Usage
 from rm.uplift.executors.chat import shown_text
 from rm.uplift.executors.config import VllmConfig
 
@@ -79,7 +79,7 @@ class VllmExecutor(LikelihoodExecutor):
         drawn = 1 if sampling.temperature == 0 else n
         tokens = self._encode(shown_text(prompt, self._tokenizer, self._chat))
         if len(tokens) + 1 > self._longest:
-            return [Lost("prompt too long", f"{len(tokens)} tokens, the model takes {self._longest}")] * n
+            return [Lost(PROMPT_TOO_LONG, f"{len(tokens)} tokens, the model takes {self._longest}")] * n
         parameters = vllm.SamplingParams(
             n=drawn,
             temperature=sampling.temperature,
@@ -107,7 +107,7 @@ class VllmExecutor(LikelihoodExecutor):
         tokens = self._encode(text + answer)
         shared = shared_length(tokens, self._encode(text))
         if len(tokens) + 1 > self._longest:
-            return Lost("prompt too long", f"{len(tokens)} tokens, the model takes {self._longest}")
+            return Lost(PROMPT_TOO_LONG, f"{len(tokens)} tokens, the model takes {self._longest}")
         parameters = vllm.SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=1)
         output = await self._submit(tokens, parameters)
         entries: Sequence[Mapping[int, Any] | None] = output.prompt_logprobs or ()

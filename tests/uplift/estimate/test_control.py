@@ -58,6 +58,13 @@ def test_a_constant_cheap_value_gives_the_plain_mean():
     assert found.mean == pytest.approx(found.plain)
 
 
+def test_an_interval_stays_where_uplift_lies():
+    values = np.r_[np.ones(14), 0.5]
+    found = adjusted_mean(np.ones(40), np.arange(15), values, seed=0)
+    assert -1 <= found.low < found.mean
+    assert found.high == 1
+
+
 @pytest.mark.parametrize(
     ("cheap", "index", "values"),
     [
