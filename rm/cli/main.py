@@ -23,6 +23,7 @@ from rm.cli import (
     evaluate,
     export,
     groups,
+    lab,
     planner,
     reward,
     rubric,
@@ -33,7 +34,7 @@ from rm.cli import (
 )
 from rm.errors import TraceLiftError
 
-VERBS = (groups, rubric, train, evaluate, compare, score, export, uplift, reward, serve, planner, bench, demo)
+VERBS = (groups, rubric, train, evaluate, compare, score, export, uplift, reward, serve, planner, lab, bench, demo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
