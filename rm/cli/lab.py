@@ -27,7 +27,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "what is there so far.",
     )
     verb.add_argument("--out", metavar="DIR", required=True, help="directory of the experiment")
-    verb.add_argument("--short", action="store_true", help="a minute, to see that it works: its figures say nothing")
+    verb.add_argument("--short", action="store_true", help="a few steps, to see that it works: its figures say nothing")
     verb.add_argument("--arms", metavar="NAME", nargs="+", default=[], help="which (default: all but the extra ones)")
     verb.add_argument(
         "--seeds", metavar="N", type=positive, help="runs of each arm (default: 8 of two, 3 of the others)"
