@@ -36,11 +36,13 @@ class GroupConfig:
 
     Args:
         positives: sound traces at most; the solution that the seed came with, and ones in other words.
-        negatives_least: a problem that gives fewer flawed traces gives no group.
-        negatives_most: more are drawn from.
+        tellings: sound traces in other words that flaws are put into as well as into the seed's own.
+        negatives_least: a problem that gives fewer kinds of flaw gives no group.
+        negatives_most: of more kinds so many are drawn, one trace each.
     """
 
     positives: PositiveInt = 2
+    tellings: NonNegativeInt = 2
     negatives_least: PositiveInt = 3
     negatives_most: PositiveInt = 6
 
@@ -83,14 +85,12 @@ class RebalanceConfig:
 
     Args:
         on: whether to.
-        tellings: sound traces in other words that flaws are put into as well.
         draws: tries of each kind on each telling.
         rounds: of learning a classifier and choosing against it.
         target: macro mean of the kinds' pair accuracies that is aimed at.
     """
 
     on: Bool = False
-    tellings: NonNegativeInt = 2
     draws: PositiveInt = 2
     rounds: PositiveInt = 8
     target: Share = 0.6

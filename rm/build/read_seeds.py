@@ -122,9 +122,7 @@ def read_seeds(
 class _Row:
     """One row on its way to a seed; knows its place, so that the methods below need only name fields."""
 
-    def __init__(
-        self, row: Any, file: str, line: int, task: str, fields: Mapping[str, str], refused: Refused
-    ) -> None:
+    def __init__(self, row: Any, file: str, line: int, task: str, fields: Mapping[str, str], refused: Refused) -> None:
         self.row, self.file, self.line, self.task, self.fields, self.refused = row, file, line, task, fields, refused
 
     def wrong(self, field: str, expected: str, found: str, fix: str = "") -> None:
