@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ class Card:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form, counts in descending order, numbers in ascending."""
         card = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        tally = {name: _ordered(value) for name, value in asdict(self.tally).items()}
+        tally = {name: _ordered(value) for name, value in vars(self.tally).items()}
         return {**card, "tally": tally, "dropped": _ordered(self.dropped), "seeds": _ordered_below(self.seeds)}
 
 
@@ -122,9 +122,10 @@ def markdown(card: Card) -> str:
     lines = [
         f"# {card.file['name']}",
         "",
-        f"{tally.groups:,} groups, {sum(tally.kinds.values()):,} flawed and {sum(tally.retold.values()):,} sound traces, "
-        f"built by `tracelift-rm groups build` from {seeds['read']:,} seeds "
-        f"({sum(seeds['refused'].values()):,} rows refused, {seeds['repeated']:,} repeated problems, {unusable:,} unusable).",
+        f"{tally.groups:,} groups, {sum(tally.kinds.values()):,} flawed and {sum(tally.retold.values()):,} sound "
+        f"traces, built by `tracelift-rm groups build` from {seeds['read']:,} seeds "
+        f"({sum(seeds['refused'].values()):,} rows refused, {seeds['repeated']:,} repeated problems, "
+        f"{unusable:,} unusable).",
         "",
         f"- task: {card.config['task']}",
         f"- labels: {card.rubric}",
@@ -170,8 +171,8 @@ def _audit_lines(card: Card) -> list[str]:
     lines = [
         "## What the surface gives away",
         "",
-        f"Pair accuracy of classifiers that never see the problem, on {audit['groups']:,} groups ({audit['protocol']}); "
-        f".5 is chance. Macro mean over the kinds: words {audit['macro']['words']:.3f}, length "
+        f"Pair accuracy of classifiers that never see the problem, on {audit['groups']:,} groups "
+        f"({audit['protocol']}); .5 is chance. Macro mean over the kinds: words {audit['macro']['words']:.3f}, length "
         f"{audit['macro']['length']:.3f}.",
         "",
     ]

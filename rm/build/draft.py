@@ -69,7 +69,7 @@ class Setup:
 
     @property
     def rules_grade(self) -> bool:
-        """Whether the labels that rules give (levels of the official dimensions) are labels of the run's rubric, too."""
+        """Whether what rules give, levels of the official dimensions, are labels of the run's rubric, too."""
         known = set(self.official.dimension_names)
         return self.rubric.num_levels == self.official.num_levels and known.issuperset(self.rubric.dimension_names)
 

@@ -227,24 +227,24 @@ def _finish(
                 sample.add(row)
                 file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         digest = file_hash(staging)
-    card = Card(
-        file={"name": path.name, "sha256": digest},
-        seeds={
-            "read": counts["seeds"] + repeated["problems"],
-            "refused": refused.counts,
-            "repeated": repeated["problems"],
-            "unusable": counts["unusable"],
-        },
-        tally=tally,
-        dropped=counts["dropped"],
-        audit=audit(sample.rows, config.audit) if config.audit.groups else None,
-        rebalance=None,
-        rubric=_graded_by(config, identity),
-        config=_deciding(config),
-        data={**data, **identity},
-        versions=versions(),
-    )
-    write_card(card, path)
+        card = Card(
+            file={"name": path.name, "sha256": digest},
+            seeds={
+                "read": counts["seeds"] + repeated["problems"],
+                "refused": refused.counts,
+                "repeated": repeated["problems"],
+                "unusable": counts["unusable"],
+            },
+            tally=tally,
+            dropped=counts["dropped"],
+            audit=audit(sample.rows, config.audit) if config.audit.groups else None,
+            rebalance=None,
+            rubric=_graded_by(config, identity),
+            config=_deciding(config),
+            data={**data, **identity},
+            versions=versions(),
+        )
+        write_card(card, path)  # last comes the renaming of the groups
     return card
 
 
