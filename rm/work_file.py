@@ -116,7 +116,8 @@ class WorkFile:
         """The size that is left."""
         with self.path.open("rb") as file:
             size = sum(len(line) for line in file if line.endswith(b"\n"))
-        return self._file.truncate(size)
+        self._file.truncate(size)
+        return size
 
     def _check(self, format: int, identity: Mapping[str, Any]) -> int:
         """Size of the header, which has to be this run's."""

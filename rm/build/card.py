@@ -76,8 +76,8 @@ class Card:
         tally: of the groups.
         dropped: `KIND: why` -> traces that a gate or their maker left out.
         audit: of `rm.build.audit`; None where it was left out.
-        rebalance: what rebalancing did; None without.
-        rubric: whose labels the traces have, and who gave them, in words.
+        before: that of the plain choice, where the set was rebalanced; else None.
+        labels: whose labels the traces have, and who gave them, in words.
         config: the whole configuration.
         data: names and hashes of the seed files; `licence` of the seeds.
         versions: of what computed it.
@@ -88,8 +88,8 @@ class Card:
     tally: Tally
     dropped: Mapping[str, int]
     audit: Mapping[str, Any] | None
-    rebalance: Mapping[str, Any] | None
-    rubric: str
+    before: Mapping[str, Any] | None
+    labels: str
     config: Mapping[str, Any]
     data: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -128,7 +128,7 @@ def markdown(card: Card) -> str:
         f"{unusable:,} unusable).",
         "",
         f"- task: {card.config['task']}",
-        f"- labels: {card.rubric}",
+        f"- labels: {card.labels}",
         f"- seeds: {', '.join(each['file'] for each in data['files']) or 'given by a program'}; "
         f"licence: {data['licence'] or 'not stated'}",
         f"- SHA-256: `{card.file['sha256']}`",
@@ -187,8 +187,8 @@ def _audit_lines(card: Card) -> list[str]:
         for kind, each in audit["kinds"].items()
     ]
     lines += _table("", ("kind", "pairs", "words", "length", f"above {audit['flag']:g}"), rows)
-    if card.rebalance is not None:
-        before = card.rebalance["before"]["macro"]
+    if card.before is not None:
+        before = card.before["macro"]
         lines += [f"Rebalanced; before: words {before['words']:.3f}, length {before['length']:.3f}.", ""]
     return lines
 

@@ -146,7 +146,7 @@ def page(card: Card, out: str | Path) -> str:
         ("flawed traces", f"{sum(tally.kinds.values()):,}"),
         ("kinds", ", ".join(f"{kind}: {count:,}" for kind, count in tally.kinds.most_common())),
         ("left out", f"{sum(card.dropped.values()):,} traces"),
-        ("labels", card.rubric),
+        ("labels", card.labels),
     ]
     if card.audit is not None:
         macro = card.audit["macro"]
