@@ -48,9 +48,7 @@ class WorkFile:
             self._size = self._cut_to_whole_lines()
             if not self._size:
                 self.append({"format": format, "identity": identity})
-                self._header_size = self._size
-            else:
-                self._header_size = self._check(format, identity)
+            self._header_size = self._check(format, identity)
         except BaseException:
             self._file.close()
             raise
