@@ -50,10 +50,14 @@ class Step:
     Args:
         text: a sentence, without a mark.
         depth: 0, or how many loops, branches and helpers it stands in.
+        node: the statement that it tells of; None for what is told of no statement (the task, a helper's name).
+        whole: it tells all of the statement; else only its head, and further steps follow.
     """
 
     text: str
     depth: int = 0
+    node: ast.stmt | None = None
+    whole: bool = True
 
 
 def plan_of(program: Program, style: Style) -> tuple[Step, ...]:
@@ -136,7 +140,7 @@ class _Teller:
         if _says_nothing(node):
             return
         if (action := self.action(node)) is not None:
-            yield Step(sentence(action), depth)
+            yield Step(sentence(action), depth, node)
             return
         match node:
             case ast.FunctionDef():
@@ -170,9 +174,10 @@ class _Teller:
             yield from self._loop(f"{head} and {self.words.loop(inner.target, inner.iter)}", inner, depth)
             return
         if (inline := self._inline(node.body)) and len(head) + len(inline) <= _LONGEST_INLINE:
-            yield Step(sentence(f"{head}, {inline}"), depth)
+            yield Step(sentence(f"{head}, {inline}"), depth, node)
         else:
-            yield Step(sentence(head) .rstrip(".") + self.style.pick("do", (":", ", do the following:")), depth)
+            start = sentence(head).rstrip(".") + self.style.pick("do", (":", ", do the following:"))
+            yield Step(start, depth, node, whole=False)
             yield from self.block(node.body, depth + 1)
         if node.orelse:
             yield Step("If the loop was not stopped early:", depth)
@@ -189,13 +194,13 @@ class _Teller:
         inline = [self._inline(body, least=True) for _, body in branches]
         whole = "; ".join(f"{head}, {text}" for (head, _), text in zip(branches, inline, strict=True))
         if self.style.compact and all(inline) and len(whole) <= _LONGEST_INLINE and len(branches) <= 2:
-            yield Step(sentence(whole), depth)
+            yield Step(sentence(whole), depth, node)
             return
         for (head, body), text in zip(branches, inline, strict=True):
             if text and len(text) <= _LONGEST_INLINE:
-                yield Step(sentence(f"{head}, {text}"), depth)
+                yield Step(sentence(f"{head}, {text}"), depth, body[0] if len(body) == 1 else None)
             else:
-                yield Step(sentence(f"{head}:"), depth)
+                yield Step(sentence(f"{head}:"), depth, whole=False)
                 yield from self.block(body, depth + 1)
 
     def _if(self, node: ast.If) -> str:
@@ -280,7 +285,7 @@ class _Teller:
             form = self.style.pick("start", ("set {0} to {1}", "let {0} be {1}", "start with {0} at {1}"))
         elif self.words.is_condition(value):
             form = self.style.pick("note", ("note in {0} {1}", "let {0} tell {1}", "find out {1}, as {0}"))
-        elif isinstance(value, ast.Name | ast.Subscript):
+        elif isinstance(value, ast.Name | ast.Subscript | ast.Constant):
             form = self.style.pick("copy", ("set {0} to {1}", "let {0} be {1}"))
         else:
             form = self.style.pick("set", ("set {0} to {1}", "let {0} be {1}", "compute {0} as {1}"))

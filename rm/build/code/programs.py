@@ -69,7 +69,7 @@ def task_of(statement: str) -> str:
     found = _WRITE.search(statement)
     if found is None:
         return ""
-    sentence = re.split(r"(?<=[a-z0-9)])\.(?:\s|$)", _LINK.sub("", found["what"]))[0].strip().rstrip(".")
+    sentence = re.split(r"(?<=[a-z0-9)'’\"])\.(?:\s|$)", _LINK.sub("", found["what"]))[0].strip().rstrip(".,;: ")
     if not sentence or len(sentence) > 300:
         return ""
     return sentence if found["how"].lower() == "to" else f"write a function that {sentence}"

@@ -217,7 +217,8 @@ class Words:
         """Arithmetic in the notation of mathematics; what is none of it, in words and parentheses."""
         if isinstance(node, ast.BinOp) and type(node.op) in _PRECEDENCE and not isinstance(node.op, ast.FloorDiv):
             own = _PRECEDENCE[type(node.op)]
-            grouped = 7 if isinstance(node.op, ast.Mod) else own
+            bits = isinstance(node.op, ast.BitOr | ast.BitXor | ast.BitAnd | ast.LShift | ast.RShift)
+            grouped = 10 if bits else 7 if isinstance(node.op, ast.Mod) else own
             chained = isinstance(node.op, ast.Add | ast.Mult) and type(getattr(node.right, "op", None)) is type(node.op)
             left, right = self.formula(node.left, grouped), self.formula(node.right, grouped + (not chained))
             text = f"{left} {_OPERATORS[type(node.op)][0]} {right}"
@@ -272,11 +273,11 @@ class Words:
             return f"the {items} of {whole} {ends}"
         if cut.upper:
             if (number := _whole(cut.upper)) is not None and number < 0:
-                return f"{whole} without its last {'one' if number == -1 else -number} {_plural(items, -number)}"
+                return f"{whole} without its last {'' if number == -1 else f'{-number} '}{_plural(items, -number)}"
             return f"the first {self.formula(cut.upper)} {items} of {whole}"
         if cut.lower and _whole(cut.lower) != 0:
             if (number := _whole(cut.lower)) is not None and number < 0:
-                return f"the last {-number} {_plural(items, -number)} of {whole}"
+                return f"the last {'' if number == -1 else f'{-number} '}{_plural(items, -number)} of {whole}"
             return f"the {items} of {whole} from index {self.formula(cut.lower)} on"
         return f"a copy of {whole}"
 
@@ -328,7 +329,8 @@ class Words:
             items = f"the {self.item(first.iter)}s {self.noun(node.elt)} of {self.collection(first.iter)}"
             return f"{name}{items} for which {kept}" if kept else f"{name}{items}"
         if isinstance(node.elt, ast.ListComp | ast.SetComp | ast.GeneratorExp) or " for each " in self.noun(node.elt):
-            return f"{name or 'values: '}{'what follows ' if name else ''}{each}: {self.noun(node.elt)}"
+            kind = {"a list of ": "a list that holds", "the set of ": "a set that holds"}.get(name, "what is,")
+            return f"{kind}{'' if kind.endswith(',') else ','} {each}, {self.noun(node.elt)}"
         return f"{name}{self.noun(node.elt)} {each}"
 
     def each(self, part: ast.comprehension) -> str:
@@ -372,7 +374,8 @@ class Words:
         step = _whole(ends[2]) if len(ends) > 2 else 1
         if name == "_" and len(ends) == 1:
             return f"each of {self.formula(stop)} rounds"
-        if len(ends) == 1 and isinstance(stop, ast.Call) and self.dotted(stop.func) == "len" and name:
+        from_zero = _whole(start) == 0 and len(ends) < 3
+        if from_zero and isinstance(stop, ast.Call) and self.dotted(stop.func) == "len" and name:
             return f"each index {name} of {self.noun(stop.args[0])}"
         by = "" if step in (1, -1) else f" in steps of {self.formula(ends[2])}"
         if step == -1:
@@ -443,7 +446,7 @@ class Words:
         return f"the result of {function}" + (f" for {_listed(arguments)}" if arguments else "")
 
     def _aggregate(self, name: str, over: ast.expr) -> str:
-        noun = {"sum": "the sum", "max": "the largest", "min": "the smallest"}[name]
+        noun, over = {"sum": "the sum", "max": "the largest", "min": "the smallest"}[name], self._as_generator(over)
         if isinstance(over, ast.GeneratorExp | ast.ListComp):
             if isinstance(over.elt, ast.Constant) and over.elt.value == 1 and name == "sum" and len(over.generators) == 1:
                 first = over.generators[0]
@@ -456,6 +459,15 @@ class Words:
         simple = isinstance(over, ast.Name | ast.Subscript | ast.Attribute)
         item = f" {self.item(over)}" if name != "sum" and simple else ""
         return f"{noun}{item} of {self.collection(over)}"
+
+    def _as_generator(self, node: ast.expr) -> ast.expr:
+        """`map(lambda x: y, xs)` as `(y for x in xs)`; anything else as it is."""
+        if isinstance(node, ast.Call) and self.dotted(node.func) == "map" and len(node.args) == 2:
+            function, over = node.args
+            if isinstance(function, ast.Lambda) and len(function.args.args) == 1:
+                name = ast.Name(function.args.args[0].arg, ast.Store())
+                return ast.GeneratorExp(function.body, [ast.comprehension(name, over, [], 0)])
+        return node
 
     def _mapped(self, name: str, arguments: Sequence[ast.expr]) -> str:
         function, over = arguments[0], [self.collection(each) for each in arguments[1:]]
@@ -553,8 +565,10 @@ class Words:
             return f"{self.noun(node)} is {'not ' if holds else ''}empty"
         if kind == "int" or isinstance(node, ast.BinOp):
             return f"{self.noun(node)} is {'not ' if holds else ''}zero"
-        if kind == "bool" or isinstance(node, ast.Name):
+        if kind == "bool":
             return f"{self.noun(node)} is {'true' if holds else 'false'}"
+        if isinstance(node, ast.Name):
+            return f"{self.noun(node)} is {'neither empty nor zero' if holds else 'empty or zero'}"
         return f"{self.noun(node)} {'holds' if holds else 'does not hold'}"
 
     def _condition_of_call(self, node: ast.Call, holds: bool) -> str:
@@ -578,6 +592,7 @@ class Words:
             return ""
 
     def _quantified(self, every: bool, over: ast.expr, holds: bool) -> str:
+        over = self._as_generator(over)
         if isinstance(over, ast.GeneratorExp | ast.ListComp) and len(over.generators) == 1:
             part = over.generators[0]
             where = self.loop(part.target, part.iter).removeprefix("each ")
