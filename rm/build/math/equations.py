@@ -416,9 +416,8 @@ def _reversed(left: _Part, right: _Part, tokens: _Tokens) -> list[Equation]:
     """`14 = 2 * 7`; none where units or words come between (`1 dozen = 3 * 4 eggs`)."""
     if right.single or left.percent:
         return []
-    mode = displayed_as(right.value, tokens.numbers[left.first], _rounds(right))
-    if mode is not None:
-        return [Equation(right.tree, left.first, right.first, right.last, 1, mode)]
+    if right.value == left.value:
+        return [Equation(right.tree, left.first, right.first, right.last)]
     if left.words or right.words or right.prose or tokens.locked:
         return []
     raise Unusable(CONTRADICTION)
