@@ -64,6 +64,16 @@ class Solution:
         return numbers_in(self.problem)
 
     @cached_property
+    def answer_site(self) -> tuple[int, int]:
+        """Line and index of the number that computes the answer, the last one that does."""
+        return next(
+            (index, equation.result)
+            for index in reversed(range(len(self.lines)))
+            for equation in reversed(self.lines[index].equations)
+            if abs(self.lines[index].values[equation.result]) in (abs(self.answer), abs(self.answer) * HUNDRED)
+        )
+
+    @cached_property
     def makers(self) -> Mapping[Fraction, tuple[tuple[int, Equation], ...]]:
         """Value -> the (line, equation)s that compute it."""
         found: dict[Fraction, tuple[tuple[int, Equation], ...]] = {}
@@ -131,9 +141,11 @@ class Solution:
     def _changeable(self, index: int, equation: Equation) -> bool:
         line = self.lines[index]
         value = line.values[equation.result]
-        if equation.locked or equation.mode != "=" or value in self.given or value in _PLAIN or value < 0:
+        if equation.locked or equation.mode != "=" or value <= 0 or not isinstance(equation.tree, tuple):
             return False
-        if isinstance(equation.tree, int) or len(self.makers[value]) > 1:
+        if index == len(self.lines) - 1 and equation is line.equations[-1]:
+            return True  # nothing comes after it
+        if value in self.given or value in _PLAIN or len(self.makers[value]) > 1:
             return False
         if any(value in before.values for before in self.lines[:index]):
             return False  # named before it is computed
@@ -187,8 +199,10 @@ def prepare(seed: Seed) -> Solution:
 def _ends_in(lines: Sequence[Line], answer: Fraction) -> bool:
     """The last line computes or names the answer, and a line computes it."""
     computed = {abs(value) for line in lines for value in line.results}
-    percent = {value / HUNDRED for value in computed}
-    return abs(answer) in computed | percent and abs(answer) in {abs(v) for v in lines[-1].values} | percent
+    target = abs(answer)
+    if target not in computed and target * HUNDRED not in computed:
+        return False
+    return any(abs(value) in (target, target * HUNDRED) for value in lines[-1].values)
 
 
 def with_numbers(line: Line, changed: Mapping[int, str]) -> Line:
