@@ -48,9 +48,9 @@ class Rules:
             from rm.build import code
 
             return cls(code.prepare, code.KINDS, attrgetter("plan"))
-        from rm.build import math
+        from rm.build.math import table
 
-        return cls(math.prepare, math.KINDS, attrgetter("trace"))
+        return cls(table.prepare, table.KINDS, attrgetter("trace"))
 
 
 @dataclass(frozen=True)
