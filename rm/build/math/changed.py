@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -27,6 +28,7 @@ _NAMES = {"+": "added", "-": "subtracted", "*": "multiplied", "/": "divided"}
 _LIKELY = {"+": "-*/", "-": "+/*", "*": "/+-", "/": "*-+"}
 _SYMBOLS = {"+": "+", "-": "-–−", "*": "*x×", "/": "/÷"}
 _TRIES = 6
+_RATE = re.compile(r"\b(?:each|every|per|apiece)\b|/\s?[a-z]|\ban? (?:day|week|month|year|hour|minute|night|dozen)\b|%", re.IGNORECASE)
 # Sizes of units, and what people take them for.
 _CONVERSIONS: Mapping[Fraction, tuple[int, ...]] = {
     Fraction(right): wrong
@@ -193,7 +195,7 @@ def _rate_for_total(solution: Solution, rng: random.Random) -> Variant | None:
         source, line = solution.lines[maker], solution.lines[user]
         total = source.values[equation.result]
         inside = [i for e in line.equations for i in leaves(e.tree) if line.values[i] == total]
-        if not inside:
+        if not inside or not _RATE.search(str(source)):
             continue
         left, right = equation.tree[1], equation.tree[2]  # type: ignore[index, misc]
         choices = [left] if equation.tree[0] == "/" else rng.sample([left, right], 2)  # type: ignore[index, misc]
@@ -210,12 +212,13 @@ def _rate_for_total(solution: Solution, rng: random.Random) -> Variant | None:
                 f"step {user + 1}: uses {source.numbers[operand]}, which step {maker + 1} {verb} by {factor}, "
                 f"where {source.numbers[equation.result]} is needed"
             )
-            return _carried(solution, "wrong_unit_or_rate", user, lines, why, how="rate_for_total")
+            profile = "wrong_unit_or_rate/rate"
+            return _carried(solution, "wrong_unit_or_rate", user, lines, why, profile=profile, how="rate_for_total")
     return None
 
 
 def _carried(
-    solution: Solution, kind: str, step: int, lines: Sequence[Line], why: str, **metadata: object
+    solution: Solution, kind: str, step: int, lines: Sequence[Line], why: str, profile: str = "", **metadata: object
 ) -> Variant | None:
     others = [i for i in differing(solution.lines, lines) if i != step]
     return flawed(
@@ -227,6 +230,7 @@ def _carried(
         spoiled=len(others),
         answer=answer_in(solution, lines),
         why=why + carried_into(solution.lines, lines, step),
+        profile=profile,
         **metadata,
     )
 
