@@ -85,7 +85,9 @@ def _first_difference(old: Sequence[Step], new: Sequence[Step]) -> int | None:
     before, after = [(each.text, each.depth) for each in old], [(each.text, each.depth) for each in new]
     if before == after or not after:
         return None
-    first = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after)))
+    first = next(
+        (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after))
+    )
     shared = 0
     while shared < min(len(before), len(after)) - first and before[-1 - shared] == after[-1 - shared]:
         shared += 1
@@ -112,7 +114,11 @@ def structures(told: Told) -> list[tuple[str, bool]]:
     """(variable, whether it is looked up by key rather than by index) of all that the program reads by subscript."""
     found: dict[str, bool] = {}
     for node in ast.walk(told.program.tree):
-        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and not isinstance(node.slice, ast.Slice):
+        if (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.value, ast.Name)
+            and not isinstance(node.slice, ast.Slice)
+        ):
             if not isinstance(node.slice, ast.Constant | ast.UnaryOp):
                 found[node.value.id] = told.program.types.get(node.value.id) == "dict"
     return sorted(found.items())
@@ -158,7 +164,9 @@ def code_dumped(prepared: PreparedCode, rng: random.Random) -> Variant | None:
     extent = rng.choice(("line", "line", "block", "program"))
     lines = plan_lines(told.steps, told.style.mark)
     if extent == "program" or not sites:
-        body = [each for each in ast.unparse(_Undocumented().visit(ast.parse(told.program.source))).splitlines() if each]
+        body = [
+            each for each in ast.unparse(_Undocumented().visit(ast.parse(told.program.source))).splitlines() if each
+        ]
         start = rng.choice(("The program:", "In code:", "It can be written like this:"))
         kept = lines[: rng.choice((1, len(lines)))]
         change = "the whole program is written out"
@@ -167,7 +175,9 @@ def code_dumped(prepared: PreparedCode, rng: random.Random) -> Variant | None:
         blocks = [i for i in sites if not told.steps[i].whole]
         if blocks:
             at = rng.choice(blocks)
-            end = next((i for i in range(at + 1, len(lines)) if told.steps[i].depth <= told.steps[at].depth), len(lines))
+            end = next(
+                (i for i in range(at + 1, len(lines)) if told.steps[i].depth <= told.steps[at].depth), len(lines)
+            )
             return _dumped(told, lines, at, end, levels={"non_leakage": 1})
     simple = [i for i in sites if told.steps[i].whole]
     if not simple:
@@ -257,7 +267,9 @@ def _vague(told: Told, node: ast.stmt | None, rng: random.Random) -> str:
     words = told.program.words
     match node:
         case ast.Return() if node.value is not None and not isinstance(node.value, ast.Constant | ast.Name):
-            return rng.choice(("return the result that the task asks for", "work out the result as needed and return it"))
+            return rng.choice(
+                ("return the result that the task asks for", "work out the result as needed and return it")
+            )
         case ast.Assign() if not isinstance(node.value, ast.Constant | ast.Name | ast.List):
             target = words.target(node.targets[0])
             return rng.choice((f"work out {target} as needed", f"set {target} to what the task asks for"))
@@ -269,4 +281,3 @@ def _vague(told: Told, node: ast.stmt | None, rng: random.Random) -> str:
         case ast.If() if not node.orelse:
             return rng.choice(("treat this case as needed", "see to the cases that the task names"))
     return ""
-

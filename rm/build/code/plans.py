@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from rm.build.code.words import Unwordable, Words
 
 MARKS = ("1. ", "1) ", "- ", "Step 1: ", "")
 """How the steps of a plan are marked, by the mark of the first."""
+STYLES = 24
+"""How many ways of telling there are, not counting compact or not."""
 _INDENT = "   "
 _LONGEST_INLINE = 170
 
@@ -26,17 +29,17 @@ class Style:
     """Choices of wording, all following from one number.
 
     Args:
-        seed: another one, other words.
+        number: below `STYLES`; another one, other words.
         compact: loops and branches with a short body are told in one line.
     """
 
-    seed: int
+    number: int
     compact: bool = True
 
     def pick(self, slot: str, options: Sequence[str], node: ast.AST | None = None) -> str:
         """One of the options; the same for the same slot and place in the program."""
         place = f":{getattr(node, 'lineno', 0)}:{getattr(node, 'col_offset', 0)}" if node is not None else ""
-        return random.Random(f"{self.seed}:{slot}{place}").choice(options)
+        return random.Random(f"{self.number}:{slot}{place}").choice(options)
 
     @property
     def mark(self) -> str:
@@ -96,6 +99,12 @@ class _Teller:
         self.program = program
         self.style = style
         self.words: Words = program.words
+        self.starts: dict[str, tuple[int, int]] = {}
+        """Where each variable is assigned first."""
+        for node in ast.walk(program.tree):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                place = self.starts.get(node.targets[0].id, (node.lineno, node.col_offset))
+                self.starts[node.targets[0].id] = min(place, (node.lineno, node.col_offset))
 
     def tell(self) -> Iterator[Step]:
         functions = [each for each in self.program.tree.body if isinstance(each, ast.FunctionDef)]
@@ -140,6 +149,8 @@ class _Teller:
         if _says_nothing(node):
             return
         if (action := self.action(node)) is not None:
+            if depth == 0 and isinstance(node, ast.Return) and " whether " not in action:
+                action = self.style.pick("last", (action, re.sub("^(return|give back) ", "the result is ", action)))
             yield Step(sentence(action), depth, node)
             return
         match node:
@@ -170,7 +181,12 @@ class _Teller:
 
     def _loop(self, head: str, node: ast.For | ast.While, depth: int) -> Iterator[Step]:
         inner = node.body[0]
-        if self.style.compact and len(node.body) == 1 and isinstance(inner, ast.For) and not (inner.orelse or node.orelse):
+        if (
+            self.style.compact
+            and len(node.body) == 1
+            and isinstance(inner, ast.For)
+            and not (inner.orelse or node.orelse)
+        ):
             yield from self._loop(f"{head} and {self.words.loop(inner.target, inner.iter)}", inner, depth)
             return
         if (inline := self._inline(node.body)) and len(head) + len(inline) <= _LONGEST_INLINE:
@@ -250,16 +266,18 @@ class _Teller:
                 return f"require that {self.words.condition(node.test)}"
             case ast.If() if self.style.compact and _is_truth_branch(node):
                 both = node.body[0], node.orelse[0]
-                truth = isinstance(both[0], ast.Return) and isinstance(both[0].value, ast.Constant) and both[0].value.value
+                truth = (
+                    isinstance(both[0], ast.Return) and isinstance(both[0].value, ast.Constant) and both[0].value.value
+                )
                 return f"return whether {self.words.condition(node.test, bool(truth))}"
         return None
 
     def _return(self, node: ast.Return) -> str:
-        verb = self.style.pick("return", ("return", "the result is", "give back", "return"))
+        verb = self.style.pick("return", ("return", "give back", "return"))
         if node.value is None:
             return "stop here, with no value"
         if self.words.is_condition(node.value) and not isinstance(node.value, ast.Constant):
-            return f"{'return' if verb == 'the result is' else verb} whether {self.words.condition(node.value)}"
+            return f"{verb} whether {self.words.condition(node.value)}"
         return f"{verb} {self.words.noun(node.value)}"
 
     def _assign(self, node: ast.Assign) -> str:
@@ -272,8 +290,14 @@ class _Teller:
                 return f"exchange {self.words.target(target.elts[0])} and {self.words.target(target.elts[1])}"
             pairs = zip(target.elts, value.elts, strict=True)
             texts = [f"{self.words.target(a)} to {self.words.noun(b)}" for a, b in pairs]
-            return f"set {_listed(texts)}, all from the old values" if _overlap(names, value) else f"set {_listed(texts)}"
-        if isinstance(target, ast.Name) and isinstance(value, ast.BinOp) and ast.unparse(value.left) == target.id:
+            return (
+                f"set {_listed(texts)}, all from the old values" if _overlap(names, value) else f"set {_listed(texts)}"
+            )
+        if (
+            isinstance(value, ast.BinOp)
+            and ast.unparse(value.left) == ast.unparse(target)
+            and _told_as_update(target, value)
+        ):
             return self._update(ast.AugAssign(target, value.op, value.right))
         return self._set(node, self.words.target(target), value)
 
@@ -283,6 +307,8 @@ class _Teller:
             form = self.style.pick("empty", ("start with {1} {0}", "make {1} {0}", "let {0} be {1}"))
         elif isinstance(value, ast.Constant) and " " not in target:
             form = self.style.pick("start", ("set {0} to {1}", "let {0} be {1}", "start with {0} at {1}"))
+            if (node.lineno, node.col_offset) != self.starts.get(target):
+                form = form.replace("start with {0} at", "set {0} to")
         elif self.words.is_condition(value):
             form = self.style.pick("note", ("note in {0} {1}", "let {0} tell {1}", "find out {1}, as {0}"))
         elif isinstance(value, ast.Name | ast.Subscript | ast.Constant):
@@ -341,7 +367,9 @@ def _says_nothing(node: ast.stmt) -> bool:
 
 
 def _is_main_guard(node: ast.If) -> bool:
-    return isinstance(node.test, ast.Compare) and isinstance(node.test.left, ast.Name) and node.test.left.id == "__name__"
+    return (
+        isinstance(node.test, ast.Compare) and isinstance(node.test.left, ast.Name) and node.test.left.id == "__name__"
+    )
 
 
 def _is_truth_branch(node: ast.If) -> bool:
@@ -352,6 +380,13 @@ def _is_truth_branch(node: ast.If) -> bool:
             return False
         values.append(body[0].value.value)
     return all(isinstance(each, bool) for each in values) and values[0] != values[1]
+
+
+def _told_as_update(target: ast.expr, value: ast.BinOp) -> bool:
+    """`x = x + 1` and `a[i] = a[i] + 1`, where the rest is no longer sum."""
+    return isinstance(target, ast.Name | ast.Subscript) and isinstance(
+        value.op, ast.Add | ast.Sub | ast.Mult | ast.FloorDiv | ast.Div | ast.Mod
+    )
 
 
 def _overlap(names: Sequence[str], value: ast.expr) -> bool:

@@ -135,7 +135,9 @@ class Words:
             case ast.Starred():
                 return f"the items of {self.noun(node.value)}"
             case ast.Lambda():
-                return f"the function that maps {_listed([each.arg for each in node.args.args])} to {self.noun(node.body)}"
+                return (
+                    f"the function that maps {_listed([each.arg for each in node.args.args])} to {self.noun(node.body)}"
+                )
         raise Unwordable(type(node).__name__)
 
     def dotted(self, node: ast.expr) -> str:
@@ -163,6 +165,8 @@ class Words:
                 return "tuple"
             case ast.Call():
                 name = self.dotted(node.func)
+                if name in ("re.search", "re.match", "re.fullmatch"):
+                    return "match"
                 known = {"len": "int", "ord": "int", "sorted": "list", "range": "range", "chr": "str", "bin": "str"}
                 same = {"int", "float", "str", "list", "tuple", "set", "dict", "bool"}
                 by_name = name if name in same else known.get(name, "")
@@ -243,7 +247,11 @@ class Words:
             return self._slice(value, index)
         if self.type_of(value) == "dict":
             return f"the value of {self.noun(value)} for {self.noun(index)}"
-        if isinstance(value, ast.Subscript) and not isinstance(value.slice, ast.Slice) and isinstance(value.value, ast.Name):
+        if (
+            isinstance(value, ast.Subscript)
+            and not isinstance(value.slice, ast.Slice)
+            and isinstance(value.value, ast.Name)
+        ):
             return f"entry ({self.formula(value.slice)}, {self.formula(index)}) of {self.noun(value.value)}"
         if isinstance(index, ast.UnaryOp) and isinstance(index.op, ast.USub) and _whole(index) is None:
             return f"{self.item(value)} {self.formula(index.operand, 1)} of {self.noun(value)} from the end"
@@ -267,6 +275,9 @@ class Words:
         if cut.step and step != 1:
             lower = self.formula(cut.lower) if cut.lower else "0"
             until = f" up to, but not including, index {self.formula(cut.upper)}" if cut.upper else ""
+            if step == -1:
+                upper = f"to, but not including, index {self.formula(cut.upper)}" if cut.upper else "to the first"
+                return f"the {items} of {whole} from {f'index {lower}' if cut.lower else 'the last'} back {upper}"
             return f"every {self._nth(cut.step)} {self.item(value)} of {whole} from index {lower}{until}"
         if cut.lower and _whole(cut.lower) != 0 and cut.upper:
             ends = f"from index {self.formula(cut.lower)} up to, but not including, index {self.formula(cut.upper)}"
@@ -326,7 +337,7 @@ class Words:
         first = node.generators[0]
         if len(node.generators) == 1 and ast.dump(node.elt) == ast.dump(_as_load(first.target)):
             kept = " and ".join(self.condition(test) for test in first.ifs)
-            items = f"the {self.item(first.iter)}s {self.noun(node.elt)} of {self.collection(first.iter)}"
+            items = self._named_items(self.noun(node.elt), first.iter)
             return f"{name}{items} for which {kept}" if kept else f"{name}{items}"
         if isinstance(node.elt, ast.ListComp | ast.SetComp | ast.GeneratorExp) or " for each " in self.noun(node.elt):
             kind = {"a list of ": "a list that holds", "the set of ": "a set that holds"}.get(name, "what is,")
@@ -348,9 +359,14 @@ class Words:
                 return self._range(name, arguments)
             if function == "enumerate" and isinstance(target, ast.Tuple) and len(target.elts) == 2 and arguments:
                 index, value = (self.target(part) for part in target.elts)
-                return f"each {self.item(arguments[0])} {value} of {self.collection(arguments[0])} with its index {index}"
+                return (
+                    f"each {self.item(arguments[0])} {value} of {self.collection(arguments[0])} with its index {index}"
+                )
             if function == "zip" and isinstance(target, ast.Tuple) and len(target.elts) == len(arguments):
-                names, lists = [self.target(part) for part in target.elts], [self.collection(part) for part in arguments]
+                names, lists = (
+                    [self.target(part) for part in target.elts],
+                    [self.collection(part) for part in arguments],
+                )
                 return f"each {_listed(names)} at the same position of {_listed(lists)}"
             if function.endswith(".items") and isinstance(target, ast.Tuple) and isinstance(source.func, ast.Attribute):
                 key, value = (self.target(part) for part in target.elts[:2])
@@ -364,8 +380,15 @@ class Words:
     def collection(self, node: ast.expr) -> str:
         """What a loop or an aggregate runs over."""
         if isinstance(node, ast.Call) and self.dotted(node.func) == "range" and node.args:
-            return self._range("", node.args).removeprefix("each ").strip()
+            return self._range("", node.args).replace("each number", "the numbers", 1)
         return self.noun(node)
+
+    def _named_items(self, name: str, source: ast.expr) -> str:
+        """`the elements x of xs`, `the numbers i from 1 to n`."""
+        whole = self.collection(source)
+        if whole.startswith("the numbers from "):
+            return whole.replace("the numbers", f"the numbers {name}", 1)
+        return f"the {self.item(source)}s {name} of {whole}"
 
     def _range(self, name: str, ends: Sequence[ast.expr]) -> str:
         stop = ends[1] if len(ends) > 1 else ends[0]
@@ -377,6 +400,8 @@ class Words:
         from_zero = _whole(start) == 0 and len(ends) < 3
         if from_zero and isinstance(stop, ast.Call) and self.dotted(stop.func) == "len" and name:
             return f"each index {name} of {self.noun(stop.args[0])}"
+        if self.dotted(stop) == "sys.maxsize":
+            return f"{named}from {self.formula(start)} on"
         by = "" if step in (1, -1) else f" in steps of {self.formula(ends[2])}"
         if step == -1:
             return f"{named}from {self.formula(start)} down to {self.formula(_plus_one(stop))}"
@@ -396,7 +421,7 @@ class Words:
         name, arguments = self.dotted(node.func), node.args
         if name in ("map", "filter") and len(arguments) >= 2:
             return self._mapped(name, arguments)
-        if name in ("any", "all") or self._condition_of_call(node, True):
+        if self.is_condition(node):
             return f"whether {self.condition(node)}"
         if name == "sorted" and arguments:
             return f"{self.collection(arguments[0])} sorted {self.order(node)}"
@@ -406,7 +431,9 @@ class Words:
             key = next((each.value for each in node.keywords if each.arg == "key"), None)
             if key is not None and len(arguments) == 1:
                 size = "largest" if name == "max" else "smallest"
-                return f"the {self.item(arguments[0])} of {self.collection(arguments[0])} with the {size} {self._key(key)}"
+                return (
+                    f"the {self.item(arguments[0])} of {self.collection(arguments[0])} with the {size} {self._key(key)}"
+                )
         if name in ("list", "tuple", "set", "dict", "collections.deque", "collections.Counter") and not arguments:
             return f"an empty {name.rpartition('.')[2].lower().replace('dict', 'dictionary')}"
         if name == "collections.defaultdict":
@@ -448,10 +475,18 @@ class Words:
     def _aggregate(self, name: str, over: ast.expr) -> str:
         noun, over = {"sum": "the sum", "max": "the largest", "min": "the smallest"}[name], self._as_generator(over)
         if isinstance(over, ast.GeneratorExp | ast.ListComp):
-            if isinstance(over.elt, ast.Constant) and over.elt.value == 1 and name == "sum" and len(over.generators) == 1:
+            if (
+                isinstance(over.elt, ast.Constant)
+                and over.elt.value == 1
+                and name == "sum"
+                and len(over.generators) == 1
+            ):
                 first = over.generators[0]
                 kept = " and ".join(self.condition(test) for test in first.ifs)
-                items = f"the number of {self.item(first.iter)}s {self.target(first.target)} of {self.collection(first.iter)}"
+                items = f"how many {self._named_items(self.target(first.target), first.iter)} there are"
+                items = (
+                    items if first.ifs else f"the number of {self.item(first.iter)}s of {self.collection(first.iter)}"
+                )
                 return f"{items} for which {kept}" if kept else items
             generator = ast.GeneratorExp(over.elt, over.generators)
             inner = self.noun(generator)
@@ -471,12 +506,18 @@ class Words:
 
     def _mapped(self, name: str, arguments: Sequence[ast.expr]) -> str:
         function, over = arguments[0], [self.collection(each) for each in arguments[1:]]
-        items = f"each {self.item(arguments[1])} of {over[0]}" if len(over) == 1 else f"matching items of {_listed(over)}"
+        items = (
+            f"each {self.item(arguments[1])} of {over[0]}" if len(over) == 1 else f"matching items of {_listed(over)}"
+        )
         if isinstance(function, ast.Lambda):
             names = _listed([each.arg for each in function.args.args])
             if name == "filter":
                 return f"the {self.item(arguments[1])}s {names} of {over[0]} for which {self.condition(function.body)}"
-            where = f"each {self.item(arguments[1])} {names} of {over[0]}" if len(over) == 1 else f"matching items {names} of {_listed(over)}"
+            where = (
+                f"each {self.item(arguments[1])} {names} of {over[0]}"
+                if len(over) == 1
+                else f"matching items {names} of {_listed(over)}"
+            )
             return f"{self.noun(function.body)} for {where}"
         called = ast.Call(function, [ast.Name("each", ast.Load())], [])
         if name == "filter":
@@ -501,10 +542,18 @@ class Words:
     def _key(self, key: ast.expr) -> str:
         if isinstance(key, ast.Lambda) and len(key.args.args) == 1:
             named = _Renamed(key.args.args[0].arg, "each").visit(ast.parse(ast.unparse(key.body), mode="eval").body)
-            return self.noun(named).replace("of each", "of each item").removeprefix("the ") if not isinstance(named, ast.Name) else "value"
+            return (
+                self.noun(named).replace("of each", "of each item").removeprefix("the ")
+                if not isinstance(named, ast.Name)
+                else "value"
+            )
         if isinstance(key, ast.Call) and self.dotted(key.func) == "operator.itemgetter" and key.args:
             number = _whole(key.args[0])
-            return f"{ORDINALS[number]} part" if number is not None and 0 <= number < 5 else f"part {self.noun(key.args[0])}"
+            return (
+                f"{ORDINALS[number]} part"
+                if number is not None and 0 <= number < 5
+                else f"part {self.noun(key.args[0])}"
+            )
         name = self.dotted(key)
         return {"len": "length", "sum": "sum", "abs": "absolute value", "str": "text", "int": "numeric value"}.get(
             name, f"result of {name or self.noun(key)}"
@@ -524,9 +573,12 @@ class Words:
             case ast.Compare() | ast.UnaryOp(op=ast.Not()):
                 return True
             case ast.BoolOp():
-                return all(self.is_condition(each) for each in node.values)
+                return any(self.is_condition(each) for each in node.values)
             case ast.Call():
-                return self.dotted(node.func) in ("any", "all", "isinstance") or bool(self._condition_of_call(node, True))
+                name = self.dotted(node.func)
+                if name in ("any", "all", "isinstance", "bool"):
+                    return True
+                return not name.startswith("re.") and bool(self._condition_of_call(node, True))
             case ast.Constant():
                 return isinstance(node.value, bool)
             case ast.IfExp():
@@ -549,7 +601,10 @@ class Words:
             case ast.BoolOp():
                 both = isinstance(node.op, ast.And) is holds
                 parts = [self.condition(each, holds) for each in node.values]
-                parts = [f"either {text}" if isinstance(each, ast.BoolOp) and both else text for each, text in zip(node.values, parts, strict=True)]
+                parts = [
+                    f"either {text}" if isinstance(each, ast.BoolOp) and both else text
+                    for each, text in zip(node.values, parts, strict=True)
+                ]
                 return (" and " if both else " or ").join(parts)
             case ast.Compare():
                 return self._comparison(node, holds)
@@ -567,6 +622,8 @@ class Words:
             return f"{self.noun(node)} is {'not ' if holds else ''}zero"
         if kind == "bool":
             return f"{self.noun(node)} is {'true' if holds else 'false'}"
+        if kind == "match":
+            return f"{self.noun(node)} is {'a' if holds else 'no'} match"
         if isinstance(node, ast.Name):
             return f"{self.noun(node)} is {'neither empty nor zero' if holds else 'empty or zero'}"
         return f"{self.noun(node)} {'holds' if holds else 'does not hold'}"
@@ -642,7 +699,11 @@ class Words:
         return ""
 
     def _grouped(self, node: ast.expr) -> str:
-        return f"({self.formula(node)})" if isinstance(node, ast.BinOp) and not self.noun(node).startswith("the ") else self.noun(node)
+        return (
+            f"({self.formula(node)})"
+            if isinstance(node, ast.BinOp) and not self.noun(node).startswith("the ")
+            else self.noun(node)
+        )
 
     def _plain_comparison(self, left: ast.expr, operator: type, right: ast.expr) -> str:
         if (truth := _truth(right)) is not None and operator in (ast.Eq, ast.NotEq, ast.Is, ast.IsNot):
@@ -650,7 +711,11 @@ class Words:
         if isinstance(right, ast.List | ast.Tuple | ast.Dict) and operator in (ast.Eq, ast.NotEq):
             if not (right.keys if isinstance(right, ast.Dict) else right.elts):
                 return f"{self.noun(left)} is {'' if operator is ast.Eq else 'not '}empty"
-        if isinstance(right, ast.List | ast.Tuple | ast.Set) and operator in (ast.In, ast.NotIn) and 0 < len(right.elts) < 8:
+        if (
+            isinstance(right, ast.List | ast.Tuple | ast.Set)
+            and operator in (ast.In, ast.NotIn)
+            and 0 < len(right.elts) < 8
+        ):
             items = [self.noun(each) for each in right.elts]
             return f"{self.noun(left)} is {'one' if operator is ast.In else 'none'} of {_listed(items)}"
         if operator in (ast.In, ast.NotIn):
@@ -699,7 +764,11 @@ def _shifted(node: ast.expr, by: int) -> ast.expr:
     """`node + by`, with a constant that it already adds taken together: `n + 1` and -1 give `n`."""
     if (value := _whole(node)) is not None:
         return _number(value + by)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub) and (last := _whole(node.right)) is not None:
+    if (
+        isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Add | ast.Sub)
+        and (last := _whole(node.right)) is not None
+    ):
         by += last if isinstance(node.op, ast.Add) else -last
         node = node.left
     if by == 0:
