@@ -230,15 +230,16 @@ def _cases(asserts: str, entry_point: str) -> Iterator[_Case]:
         plan = plan_asserts(asserts, entry_point)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
-    for test in plan.tests if plan else ():
-        check = _Filled(plan.calls).visit(ast.parse(test.check, mode="eval").body) if plan else None
+    if plan is None:
+        return
+    for test in plan.tests:
+        check = _Filled(plan.calls).visit(ast.parse(test.check, mode="eval").body)
         if isinstance(check, ast.Compare) and len(check.ops) == 1 and isinstance(check.ops[0], ast.Eq):
             right = check.comparators[0]
             if not any(isinstance(each, ast.Call) and ast.unparse(each) in plan.calls for each in ast.walk(right)):
                 yield _Case(ast.unparse(check.left), ast.unparse(right))
                 continue
-        if check is not None:
-            yield _Case(f"bool({ast.unparse(check)})", "True")
+        yield _Case(f"bool({ast.unparse(check)})", "True")
 
 
 def _called(inputs: list[str], entry_point: str) -> str:

@@ -6,12 +6,14 @@ import ast
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from rm.build.code.labels import labels_of, total_of
 from rm.build.code.mutations import Mutant
 from rm.build.code.plans import Step, plan_lines, plan_of, sentence
 from rm.build.code.prepared import PreparedCode, Told
-from rm.build.code.words import Unwordable
+from rm.build.code.rewrites import writes
+from rm.build.code.syntax import Unwordable
 from rm.build.kinds import Variant
 
 _TRIED = 16
@@ -105,7 +107,7 @@ def slow_structure(prepared: PreparedCode, rng: random.Random) -> Variant | None
     if told is None:
         return None
     options: list[Callable[[], Variant | None]] = [lambda: mutated("wrong_complexity", prepared, rng)]
-    options += [lambda each=each: _kept_as(told, *each, rng) for each in structures(told)]  # type: ignore[misc]
+    options += [partial(_kept_as, told, name, by_key, rng) for name, by_key in structures(told)]
     rng.shuffle(options)
     return next((variant for option in options if (variant := option()) is not None), None)
 
@@ -118,9 +120,8 @@ def structures(told: Told) -> list[tuple[str, bool]]:
             isinstance(node, ast.Subscript)
             and isinstance(node.value, ast.Name)
             and not isinstance(node.slice, ast.Slice)
-        ):
-            if not isinstance(node.slice, ast.Constant | ast.UnaryOp):
-                found[node.value.id] = told.program.types.get(node.value.id) == "dict"
+        ) and not isinstance(node.slice, ast.Constant | ast.UnaryOp):
+            found[node.value.id] = told.program.types.get(node.value.id) == "dict"
     return sorted(found.items())
 
 
@@ -149,9 +150,8 @@ def _kept_as(told: Told, name: str, by_key: bool, rng: random.Random) -> Variant
 def insertion(told: Told, name: str) -> int:
     """Where a remark on a variable belongs: after the step at the top level that makes it, else after the first."""
     for index, step in enumerate(told.steps):
-        if isinstance(step.node, ast.Assign) and step.depth == 0:
-            if name in {each.id for each in ast.walk(step.node.targets[0]) if isinstance(each, ast.Name)}:
-                return index + 1
+        if isinstance(step.node, ast.Assign) and step.depth == 0 and name in writes(step.node):
+            return index + 1
     return 1
 
 

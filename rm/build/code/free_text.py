@@ -1,4 +1,4 @@
-"""Flaws and sound variants of a plan that comes as free text: taken apart into steps, one of which is changed by a rule.
+"""Flaws and sound variants of a plan that comes as free text: it is taken apart into steps, and a rule changes one.
 
 A rule knows words, not meaning: it turns `ascending` into `descending` and `at least` into `more than`. It applies
 only where its words stand, so that many a plan has few kinds. What the flaw breaks cannot be run, since no program
@@ -193,12 +193,30 @@ _QUALIFIERS = (
     r",? in (?:ascending|descending|the original|sorted) order",
 )
 _EDGE = re.compile(
-    r"\b(edge|empty|special|base) (case|list|string|input|array)|\bif (?:\w+ ){1,4}(?:is|are|has) (?:0|1|zero|empty|none|null|no )",
+    r"\b(edge|empty|special|base) (case|list|string|input|array)"
+    r"|\bif (?:\w+ ){1,4}(?:is|are|has) (?:0|1|zero|empty|none|null|no )",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"`(\w+)`|\b([a-z]+_[a-z_]+|[a-z]{4,})\b")
 _COMMON = frozenset(
-    "this that with each then than from into list number return given element elements value values".split()
+    [
+        "this",
+        "that",
+        "with",
+        "each",
+        "then",
+        "than",
+        "from",
+        "into",
+        "list",
+        "number",
+        "return",
+        "given",
+        "element",
+        "elements",
+        "value",
+        "values",
+    ]
 )
 
 

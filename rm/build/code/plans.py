@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from rm.build.code import calls
 from rm.build.code.programs import Program
-from rm.build.code.words import Unwordable, Words
+from rm.build.code.syntax import Unwordable, listed
+from rm.build.code.words import Words
 
 MARKS = ("1. ", "1) ", "- ", "Step 1: ", "")
 """How the steps of a plan are marked, by the mark of the first."""
@@ -123,7 +124,7 @@ class _Teller:
         goal = self.style.pick("goal", ("the task is to {}", "the goal is to {}", "we have to {}", "the task: {}"))
         if main is None or not main.args.args:
             return goal.format(task) if task else ""
-        inputs = _listed([self._argument(each.arg) for each in main.args.args])
+        inputs = listed([self._argument(each.arg) for each in main.args.args])
         takes = self.style.pick("takes", ("the function takes {}", "the input is {}", "we are given {}", "inputs: {}"))
         text = takes.format(inputs)
         return f"{text}; {goal.format(task)}" if task else text
@@ -134,7 +135,7 @@ class _Teller:
 
     def _helper(self, function: ast.FunctionDef, depth: int) -> Iterator[Step]:
         names = [each.arg for each in function.args.args]
-        inputs = f" for {_listed(names)}" if names else ""
+        inputs = f" for {listed(names)}" if names else ""
         form = self.style.pick("helper", ("a helper {}{} works as follows:", "define a helper {}{}:", "helper {}{}:"))
         yield Step(sentence(form.format(function.name, inputs)), depth)
         yield from self.block(function.body, depth + 1)
@@ -259,7 +260,7 @@ class _Teller:
             case ast.Continue():
                 return "go on with the next round"
             case ast.Delete():
-                return f"remove {_listed([self.words.target(each) for each in node.targets])}"
+                return f"remove {listed([self.words.target(each) for each in node.targets])}"
             case ast.Raise():
                 return "raise an error"
             case ast.Assert():
@@ -283,22 +284,20 @@ class _Teller:
     def _assign(self, node: ast.Assign) -> str:
         target, value = node.targets[0], node.value
         if len(node.targets) > 1:
-            return f"set {_listed([self.words.target(each) for each in node.targets])} to {self.words.noun(value)}"
+            return f"set {listed([self.words.target(each) for each in node.targets])} to {self.words.noun(value)}"
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
             names, values = [ast.unparse(each) for each in target.elts], [ast.unparse(each) for each in value.elts]
             if len(names) == 2 and names == values[::-1]:
                 return f"exchange {self.words.target(target.elts[0])} and {self.words.target(target.elts[1])}"
             pairs = zip(target.elts, value.elts, strict=True)
             texts = [f"{self.words.target(a)} to {self.words.noun(b)}" for a, b in pairs]
-            return (
-                f"set {_listed(texts)}, all from the old values" if _overlap(names, value) else f"set {_listed(texts)}"
-            )
+            return f"set {listed(texts)}, all from the old values" if _overlap(names, value) else f"set {listed(texts)}"
         if (
             isinstance(value, ast.BinOp)
             and ast.unparse(value.left) == ast.unparse(target)
             and _told_as_update(target, value)
         ):
-            return self._update(ast.AugAssign(target, value.op, value.right))
+            return self._update(ast.AugAssign(target, value.op, value.right))  # type: ignore[arg-type]
         return self._set(node, self.words.target(target), value)
 
     def _set(self, node: ast.stmt, target: str, value: ast.expr) -> str:
@@ -346,7 +345,7 @@ class _Teller:
         arguments = [self.words.collection(each) for each in node.args]
         if name == "print":
             ended = " on one line" if any(each.arg == "end" for each in node.keywords) else ""
-            return f"print {_listed(arguments)}{ended}" if arguments else "print a line break"
+            return f"print {listed(arguments)}{ended}" if arguments else "print a line break"
         method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
         if method == "sort" and isinstance(node.func, ast.Attribute):
             return f"sort {self.words.noun(node.func.value)} {self.words.order(node)}"
@@ -356,7 +355,7 @@ class _Teller:
             return forms[len(arguments)].format(*arguments, o=owner)
         if method:
             raise Unwordable(f"statement {method}")
-        return f"call {name}" + (f" with {_listed(arguments)}" if arguments else "")
+        return f"call {name}" + (f" with {listed(arguments)}" if arguments else "")
 
 
 def _says_nothing(node: ast.stmt) -> bool:
@@ -395,7 +394,3 @@ def _overlap(names: Sequence[str], value: ast.expr) -> bool:
 
 def _loaded(node: ast.expr) -> ast.expr:
     return ast.parse(ast.unparse(node), mode="eval").body
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + f" and {texts[-1]}"

@@ -9,7 +9,7 @@ from rm.build.code.free_text import FreePlan
 from rm.build.code.mutations import Mutant, mutants
 from rm.build.code.plans import STYLES, Step, Style, plan_lines, plan_of, plan_text
 from rm.build.code.programs import Program
-from rm.build.code.words import Unwordable
+from rm.build.code.syntax import Unwordable
 from rm.build.kinds import Unusable
 from rm.build.seed import Seed
 

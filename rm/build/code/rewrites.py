@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rm.build.code.programs import Program
-from rm.build.code.words import OPPOSITE, Words
+from rm.build.code.syntax import OPPOSITE, shifted
+from rm.build.code.words import Words
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,8 @@ def writes(node: ast.stmt) -> set[str]:
             isinstance(each, ast.Expr)
             and isinstance(each.value, ast.Call)
             and isinstance(each.value.func, ast.Attribute)
-        ):
-            if isinstance(each.value.func.value, ast.Name):
-                found.add(each.value.func.value.id)
+        ) and isinstance(each.value.func.value, ast.Name):
+            found.add(each.value.func.value.id)
     loops = {
         part.id
         for each in ast.walk(node)
@@ -291,9 +291,9 @@ def _other_ranges(node: ast.Call) -> Iterator[Rewrite]:
     start = arguments[0] if len(arguments) > 1 else ast.Constant(0)
     stop, step = arguments[1] if len(arguments) > 1 else arguments[0], arguments[2:]
     for by in (-1, 1):
-        ends = [_moved(stop, by)] if len(arguments) == 1 else [start, _moved(stop, by), *step]
+        ends = [shifted(stop, by)] if len(arguments) == 1 else [start, shifted(stop, by), *step]
         yield Rewrite("boundary_off_by_one", ast.Call(node.func, ends, []))
-    yield Rewrite("boundary_off_by_one", ast.Call(node.func, [_moved(start, 1), stop, *step], []))
+    yield Rewrite("boundary_off_by_one", ast.Call(node.func, [shifted(start, 1), stop, *step], []))
     for root in ast.walk(stop):
         if (
             isinstance(root, ast.Call)
@@ -313,7 +313,7 @@ def _subscript(words: Words, node: ast.Subscript, parents: Parents) -> Iterator[
             end = getattr(node.slice, field)
             if end is not None and not isinstance(end, ast.UnaryOp):
                 cut = ast.Slice(node.slice.lower, node.slice.upper, node.slice.step)
-                setattr(cut, field, _moved(end, 1))
+                setattr(cut, field, shifted(end, 1))
                 yield Rewrite("boundary_off_by_one", ast.Subscript(node.value, cut, node.ctx))
         return
     if words.type_of(node.value) == "dict":
@@ -450,16 +450,7 @@ def _turned_sort(node: ast.Call) -> ast.Call:
 
 def _moved(node: ast.expr, by: int) -> ast.expr:
     """`node + by`; what is only a sum with a constant stays one."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, int):
-        value = node.value + by
-        return ast.Constant(value) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
-    if isinstance(node, ast.BinOp) and isinstance(node.right, ast.Constant) and isinstance(node.right.value, int):
-        if isinstance(node.op, ast.Add | ast.Sub):
-            total = (node.right.value if isinstance(node.op, ast.Add) else -node.right.value) + by
-            if total == 0:
-                return node.left
-            return ast.BinOp(node.left, ast.Add() if total > 0 else ast.Sub(), ast.Constant(abs(total)))
-    return ast.BinOp(node, ast.Add() if by > 0 else ast.Sub(), ast.Constant(abs(by)))
+    return shifted(node, by)
 
 
 def _renamed(function: ast.expr, other: str) -> ast.expr:
