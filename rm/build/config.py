@@ -91,8 +91,8 @@ class RebalanceConfig:
     """
 
     enabled: Bool = False
-    draws: PositiveInt = 2
-    rounds: PositiveInt = 8
+    draws: PositiveInt = 1
+    rounds: PositiveInt = 6
     bound: Share = 0.6
 
 

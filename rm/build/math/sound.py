@@ -39,7 +39,8 @@ _SYNONYMS = (
 )
 # Words at the head of a sentence that may be written small inside one.
 _SMALL = frozenset(
-    ["he", "she", "they", "it", "we", "the", "there", "this", "that", "these", "those", "in", "on", "at", "for", "after", "before", "each", "every", "if", "since", "when", "a", "an", "his", "her", "their", "its", "to", "all", "half", "twice", "total", "one", "two", "three", "four", "five", "together", "over", "during", "from", "with", "of", "by"]
+    "he she they it we the there this that these those in on at for after before each every if since when a an his her "
+    "their its to all half twice total one two three four five together over during from with of by".split()
 )
 _CLAUSE = re.compile(r"[.;:]\s|,\s+(?:so|then|which|because|but)\b|\bbecause\b|\bsince\b")
 _BECAUSE = re.compile(r"\s+because\s+$")
