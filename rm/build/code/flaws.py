@@ -12,8 +12,9 @@ from rm.build.code.labels import labels_of, total_of
 from rm.build.code.mutations import Mutant
 from rm.build.code.plans import Step, plan_lines, sentence
 from rm.build.code.prepared import PreparedCode, Told
-from rm.build.code.syntax import Unwordable
-from rm.build.code.telling import insertion, structures, tell
+from rm.build.code.rewrites import reads, writes
+from rm.build.code.syntax import Unwordable, listed
+from rm.build.code.telling import insertion, tell
 from rm.build.kinds import Variant
 
 _TRIED = 16
@@ -107,7 +108,7 @@ def slow_structure(prepared: PreparedCode, rng: random.Random) -> Variant | None
     if told is None:
         return None
     options: list[Callable[[], Variant | None]] = [lambda: mutated("wrong_complexity", prepared, rng)]
-    options += [partial(_kept_as, told, name, by_key, rng) for name, by_key in structures(told.program)]
+    options += [partial(_kept_as, told, name, by_key, rng) for name, by_key in told.program.structures]
     rng.shuffle(options)
     return next((variant for option in options if (variant := option()) is not None), None)
 
@@ -218,20 +219,36 @@ def vague_step(prepared: PreparedCode, rng: random.Random) -> Variant | None:
 
 
 def _vague(told: Told, node: ast.stmt | None, rng: random.Random) -> str:
-    words = told.program.words
+    """A statement with what it works on, but not what it does; "" where that would say as much as before."""
+    if node is None:
+        return ""
+    words, used = told.program.words, sorted(_used(told, node))
+    names = listed(used) if used else ""
     match node:
-        case ast.Return() if node.value is not None and not isinstance(node.value, ast.Constant | ast.Name):
-            return rng.choice(
-                ("return the result that the task asks for", "work out the result as needed and return it")
-            )
-        case ast.Assign() if not isinstance(node.value, ast.Constant | ast.Name | ast.List):
+        case ast.Return(value=ast.expr() as value) if names and not isinstance(value, ast.Constant | ast.Name):
+            return rng.choice((f"return the result for {names}", f"compute the result from {names} and return it"))
+        case ast.Assign() if names and not isinstance(node.value, ast.Constant | ast.Name | ast.List):
             target = words.target(node.targets[0])
-            return rng.choice((f"work out {target} as needed", f"set {target} to what the task asks for"))
-        case ast.AugAssign():
-            return f"update {words.target(node.target)} {rng.choice(('as needed', 'as the task asks'))}"
-        case ast.For():
+            return rng.choice((f"compute {target} from {names}", f"set {target} to the right value for {names}"))
+        case ast.AugAssign() if names:
+            return f"change {words.target(node.target)} by what {names} {rng.choice(('gives', 'says'))}"
+        case ast.For() if made := sorted(writes(node) - _loop_names(node)):
             loop = words.loop(node.target, node.iter)
-            return f"for {loop}, {rng.choice(('do what the task asks', 'do the work that is needed'))}"
-        case ast.If() if not node.orelse:
-            return rng.choice(("treat this case as needed", "see to the cases that the task names"))
+            return f"for {loop}, {rng.choice(('change', 'compute'))} {listed(made)}"
+        case ast.If() if names and not node.orelse:
+            return rng.choice(
+                (f"if {names} is a special case, return its result", f"look at the special cases of {names}")
+            )
     return ""
+
+
+def _loop_names(node: ast.For) -> set[str]:
+    return {each.id for each in ast.walk(node.target) if isinstance(each, ast.Name)}
+
+
+def _used(told: Told, node: ast.stmt) -> set[str]:
+    """The variables that a statement reads: no functions, no modules."""
+    tree = told.program.tree
+    made = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    given = {each.arg for each in ast.walk(tree) if isinstance(each, ast.arg)}
+    return reads(node) & (made | given)

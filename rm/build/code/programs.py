@@ -35,6 +35,8 @@ class Program:
         types: name of a variable -> name of its type, where it is clear.
         imports: name -> what it stands for, with its module.
         cases: (input, result) of given tests that are short, in words.
+        structures: (variable, whether it is looked up by key rather than by index) of all that is read by subscript.
+        returns: whether the main function returns a value.
     """
 
     source: str
@@ -44,6 +46,8 @@ class Program:
     types: Mapping[str, str]
     imports: Mapping[str, str]
     cases: tuple[tuple[str, str], ...] = ()
+    structures: tuple[tuple[str, bool], ...] = ()
+    returns: bool = False
 
     @property
     def words(self) -> Words:
@@ -67,7 +71,24 @@ class Program:
         types.learn_arguments(tree, main, str(seed.tests or ""))
         types.visit(tree)
         cases = tuple(islice(_cases(main, seed.tests), CASES))
-        return cls(seed.solution, tree, main, task_of(seed.problem), types.known, types.imports, cases)
+        structures = _structures(tree, types.known)
+        task, returns = task_of(seed.problem), _returns(tree, main)
+        return cls(seed.solution, tree, main, task, types.known, types.imports, cases, structures, returns)
+
+
+def _structures(tree: ast.Module, types: Mapping[str, str]) -> tuple[tuple[str, bool], ...]:
+    found: dict[str, bool] = {}
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)):
+            continue
+        if not isinstance(node.slice, ast.Slice | ast.Constant | ast.UnaryOp):
+            found[node.value.id] = types.get(node.value.id) == "dict"
+    return tuple(sorted(found.items()))
+
+
+def _returns(tree: ast.Module, main: str) -> bool:
+    function = next((each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == main), None)
+    return function is not None and any(isinstance(each, ast.Return) and each.value for each in ast.walk(function))
 
 
 def _cases(main: str, tests: object) -> Iterator[tuple[str, str]]:

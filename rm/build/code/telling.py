@@ -26,19 +26,10 @@ def tell(program: Program, style: Style) -> tuple[Step, ...]:
     """
     steps = plan_of(program, style)
     if style.manner == "merged":
-        return _merged(steps, style)
-    return _reasoned(steps, program, style) if style.manner == "reasoned" else steps
-
-
-def structures(program: Program) -> list[tuple[str, bool]]:
-    """(variable, whether it is looked up by key rather than by index) of all that a program reads by subscript."""
-    found: dict[str, bool] = {}
-    for node in ast.walk(program.tree):
-        if not (isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)):
-            continue
-        if not isinstance(node.slice, ast.Slice | ast.Constant | ast.UnaryOp):
-            found[node.value.id] = program.types.get(node.value.id) == "dict"
-    return sorted(found.items())
+        steps = _merged(steps, style)
+    elif style.manner == "reasoned":
+        steps = _reasoned(steps, program, style)
+    return _remarked(steps, program, style)
 
 
 def insertion(steps: Sequence[Step], name: str) -> int:
@@ -70,15 +61,26 @@ def _simple(step: Step) -> bool:
 
 
 def _reasoned(steps: Sequence[Step], program: Program, style: Style) -> tuple[Step, ...]:
-    told = [_with_reason(step, program, style) for step in steps]
-    named = structures(program)
-    if named and style.pick("structure", ("yes", "no")) == "yes":
+    return tuple(_with_reason(step, program, style) for step in steps)
+
+
+def _remarked(steps: Sequence[Step], program: Program, style: Style) -> tuple[Step, ...]:
+    """With a remark on a structure, on the form of the result, or on a trial; or with none of them."""
+    told, remark = list(steps), style.pick("remark", ("structure", "structure", "form", "trial", "none", "none"))
+    named = program.structures
+    if remark == "structure" and named:
         name, by_key = named[0]
         told.insert(insertion(told, name), Step(sentence(_kept_well(name, by_key, style))))
-    if program.cases and style.pick("try", ("yes", "no", "no")) == "yes":
+    if remark == "form" and program.returns:
+        forms = (
+            "the result is returned; do not print it",
+            "give the result back to the caller; nothing is printed",
+        )
+        told.append(Step(sentence(style.pick("form", forms))))
+    if remark == "trial" and program.cases:
         given = program.cases[0][0]
         form = style.pick(
-            "trial", ("go through the steps by hand for {}", "try it for {} and see whether the result is right")
+            "trial", ("go through the steps by hand for {}", "for {}, see whether the result is what it has to be")
         )
         told.append(Step(sentence(form.format(given))))
     return tuple(told)
@@ -96,28 +98,18 @@ def _reasons(step: Step, program: Program) -> tuple[str, ...]:
         return ()
     match step.node:
         case ast.Assign(value=ast.Constant()):
-            return ("as nothing has been looked at yet", "which is changed later as needed")
+            return ("as nothing has been looked at yet",) if step.depth == 0 else ()
         case ast.Assign(value=ast.List(elts=[])):
-            return ("which takes up the results one by one", "to collect what the task asks for")
+            return ("which takes up the results one by one", "to collect what is found")
         case ast.Assign():
-            return (
-                "as it is needed below",
-                "which the later steps use",
-                "which the result that the task asks for needs",
-            )
-        case ast.AugAssign():
-            return ("as needed", "as the task asks")
-        case ast.For():
-            return (
-                "so that none is left out",
-                "one after another, as the task asks",
-                "which does the work that is needed",
-            )
+            return ("as it is needed below", "which the later steps use")
+        case ast.For() if ", if " not in step.text:
+            return ("so that none is left out", "one after another")
         case ast.Return(value=ast.expr() as value):
             kind = program.words.type_of(value)
             forms = {"list": ("as a list, not as a tuple",), "tuple": ("as a tuple, not as a list",)}.get(kind, ())
-            asked = ("as the task asks", "which is the result that the task asks for")
-            return (*asked, "and do not print it", "as it is, not as a text of it", *forms)
+            itself = () if kind in ("str", "") else ("as it is, not as text",)
+            return ("which is what the task asks for", "and do not print it", *itself, *forms)
     return ()
 
 
