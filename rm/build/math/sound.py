@@ -22,20 +22,23 @@ _OPENER = re.compile(
     r"^(?:so|then|thus|therefore|hence|next|now|finally|this means(?: that)?|that means(?: that)?|in total),?\s+(?=[A-Za-z])",
     re.IGNORECASE,
 )
+_ORDER = re.compile(
+    r"(?:find|multiply|add|subtract|divide|calculate|figure|use|convert|let|determine|combine|take|compute|set|solve|first)\b",
+    re.IGNORECASE,
+)
 _SYNONYMS = (
     ("in total", "altogether", "in all"),
     ("needs to", "has to"),
     ("need to", "have to"),
     ("because", "since", "as"),
-    ("a total of", "altogether"),
     ("will be", "is going to be"),
     ("there are", "we have"),
-    ("spends", "pays"),
-    ("earns", "gets"),
     ("bought", "purchased"),
-    ("purchased", "bought"),
-    ("remaining", "left over"),
-    ("the number of", "how many"),
+    ("per", "for each"),
+    ("only", "just"),
+    ("then", "after that"),
+    ("which is", "that is"),
+    ("so", "and so"),
 )
 # Words at the head of a sentence that may be written small inside one.
 _SMALL = frozenset(
@@ -44,7 +47,10 @@ _SMALL = frozenset(
 )
 _CLAUSE = re.compile(r"[.;:]\s|,\s+(?:so|then|which|because|but)\b|\bbecause\b|\bsince\b")
 _BECAUSE = re.compile(r"\s+because\s+$")
-_MULTIPLY = re.compile(r"(?<=[\d)%\s])[*x×](?=[\d($\s.])")
+_REFERS_BACK = re.compile(
+    r"(?:so|and|but|or|however|then|thus|therefore|hence|this|that|these|those|it|after|the other|another|also|next|now|finally)\b", re.IGNORECASE
+)
+_PRONOUN = re.compile(r"(?:(?:so|then|thus|therefore|hence|this means|next|now|finally),?\s)?(?:he|she|they|his|her|their)\b", re.IGNORECASE)
 
 
 def reworded(solution: Solution, rng: random.Random) -> Variant | None:
@@ -55,7 +61,7 @@ def reworded(solution: Solution, rng: random.Random) -> Variant | None:
     swaps = [rng.sample(group, len(group)) for group in rng.sample(_SYNONYMS, 4)]
     texts = []
     for number, line in enumerate(solution.lines):
-        text = _signs(_framed(line, solution.problem, rng), times, spaced)
+        text = str(line) if line.locked else _signs(_framed(line, solution.problem, rng), times, spaced)
         text = _synonyms(_opened(text, solution.problem, number, rng), swaps)
         if stop is not None:
             text = text.rstrip(".") + ("." if stop else "")
@@ -69,7 +75,7 @@ def _framed(line: Line, problem: str, rng: random.Random) -> str:
     if line.locked or len(line.equations) != 1 or rng.random() < 0.3:
         return text
     equation = line.equations[0]
-    if not equation.shown or equation.result != equation.last + 1:
+    if not equation.shown or equation.locked or equation.result != equation.last + 1:
         return text
     before, calculation, after = _pieces(line, equation)
     if _BECAUSE.search(before) and not after.strip(" ."):
@@ -118,8 +124,9 @@ def _opened(text: str, problem: str, number: int, rng: random.Random) -> str:
     """Another connective at the head of a line, or none."""
     opener = _OPENER.match(text)
     body = text[opener.end() :] if opener else text
-    if number == 0 or rng.random() < 0.4 or not body[:1].isalpha():
-        return text if number else _large(body)
+    orders = _ORDER.match(body) is not None  # `Then find`, but not `Thus, find`
+    if number == 0 or orders or rng.random() < 0.4 or not body[:1].isalpha():
+        return text if number or orders else _large(body)
     chosen = rng.choice(_OPENERS)
     return chosen + _small(body, problem) if chosen else _large(body)
 
@@ -170,7 +177,7 @@ def reordered(solution: Solution, rng: random.Random) -> Variant | None:
         and lines[i + 1].equations
         and not lines[i].locked
         and not lines[i + 1].locked
-        and not _refers_back(str(lines[i + 1]))
+        and not _hang_together(list(map(str, lines[i : i + 3])))
         and not set(lines[i].results) & set(lines[i + 1].results)
     ]
     if not pairs:
@@ -180,9 +187,13 @@ def reordered(solution: Solution, rng: random.Random) -> Variant | None:
     return _variant(solution, "reordered", [*map(str, lines[:at]), second, first, *map(str, lines[at + 2 :])])
 
 
-def _refers_back(text: str) -> bool:
-    """The line hangs on the one before it by more than its numbers."""
-    return re.match(r"(?:so|then|thus|therefore|hence|this|that|these|those|it|they|after|the other|another|also|next|now|finally)\b", text, re.I) is not None
+def _hang_together(texts: Sequence[str]) -> bool:
+    """Two lines, or the one after them, hang on the line before by more than its numbers: `So she ...`."""
+    first, second, after = texts
+    if _REFERS_BACK.match(first) or _REFERS_BACK.match(second):
+        return True
+    pronouns = [found[0].lower() if (found := _PRONOUN.match(text)) else "" for text in texts]
+    return any(pronouns) and pronouns[0] != pronouns[1] or bool(_PRONOUN.search(after) and not pronouns[0])
 
 
 def _heads(first: str, second: str) -> tuple[str, str]:
@@ -222,8 +233,11 @@ def _split(line: Line, equation: Equation, solution: Solution, rng: random.Rando
     while isinstance(tree, tuple) and isinstance(tree[1], tuple):
         tree = tree[1]
     first = equation.first
-    if not isinstance(tree, tuple) or tree[1:3] != (first, first + 1):
+    if not isinstance(tree, tuple) or tree[1:3] != (first, first + 1) or tree[0] == "/":
         return None
+    units = [re.findall(r"[A-Za-z/]{2,}", line.texts[i]) for i in (first + 1, first + 2)]
+    if units[0] != units[1] or (tree[0] == "*" and units[0]):
+        return None  # `3 apples + 1 banana + 4 oranges`: the intermediate result would have a wrong unit
     text = display(evaluate(tree, line.values), line.numbers[first], "=")
     if text is None or text.startswith("-"):
         return None
@@ -257,8 +271,8 @@ def merged(solution: Solution, rng: random.Random) -> Variant | None:
             continue
         before, whole, _ = _pieces(lines[step], equation)
         expression = whole.rpartition("=")[0].strip()
-        if not expression:
-            continue
+        if not expression or re.search(r"[A-Za-z]{2}", expression):
+            continue  # units inside would meet those around
         at = inside[0]
         texts = [t + n for t, n in zip(line.texts, (*line.numbers, ""), strict=True)]
         texts[at] = f"{line.texts[at].removesuffix('$')}({expression})"
