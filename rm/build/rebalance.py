@@ -1,15 +1,15 @@
 """Choosing among tellings and flaws so that the surface of a trace says little about whether it is sound.
 
-A pool holds sound traces in several wordings, and flaws put into each of them. Groups are chosen one after another, each
-flaw so that the pairs of its kind, a sound trace and a flawed one, stay even under every judge there is: the running sum
-of each judge's margins near zero (minimisation, Pocock and Simon 1975), and the share of pairs that it ranks right below
-a bound. A kind that has no trace to offer under that bound gets none in this group (AFLite, Le Bras et al. 2020, within
-a kind).
+A pool holds sound traces in several wordings, and flaws put into each of them. Groups are chosen one after another,
+each flaw so that the pairs of its kind, a sound trace and a flawed one, stay even under every judge there is: the
+running sum of each judge's margins near zero (minimisation, Pocock and Simon 1975), and the share of pairs that it
+ranks right below a bound. A kind that has no trace to offer under that bound gets none in this group (AFLite, Le Bras
+et al. 2020, within a kind).
 
-The judges are length, and classifiers by bag of words. The first is learnt on the whole pools of a sample; groups of the
-sample are chosen with it as a judge; the next is learnt on those; and so on for some rounds, as in adversarial filtering
-(Zellers et al. 2018, SWAG), but that no judge is dismissed. A group is judged by what was learnt on the other half of the
-sample. scikit-learn is loaded on use.
+The judges are length, and classifiers by bag of words. The first is learnt on the whole pools of a sample; groups of
+the sample are chosen with it as a judge; the next is learnt on those; and so on for some rounds, as in adversarial
+filtering (Zellers et al. 2018, SWAG), but that no judge is dismissed. A group is judged by what was learnt on the other
+half of the sample. scikit-learn is loaded on use.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Balancer:
 
 @dataclass
 class _Kind:
-    """How the pairs of one kind came out so far, for each judge: running sums of margins, and how many it ranked right."""
+    """How the pairs of one kind came out so far, for each judge: sums of margins, and how many it ranked right."""
 
     sums: Array = field(default_factory=lambda: np.zeros(1))
     right: Array = field(default_factory=lambda: np.zeros(1))

@@ -155,7 +155,9 @@ def page(card: Card, out: str | Path) -> str:
         )
         flagged = [kind for kind, each in card.audit["kinds"].items() if each["flagged"]]
         if flagged:
-            rows.append(("flagged", f"{', '.join(flagged)}: above {card.audit['flag']:g}; see --rebalance.enabled true"))
+            rows.append(
+                ("flagged", f"{', '.join(flagged)}: above {card.audit['flag']:g}; see --rebalance.enabled true")
+            )
     rows.append(("card", str(card_files(out)[1])))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

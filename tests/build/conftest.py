@@ -55,8 +55,8 @@ def worked(number: int) -> dict[str, Any]:
     have, rest = boxes * each, boxes * each - sold
     share = rest // friends
     return {
-        "question": f"{name} takes {boxes} boxes with {each} {thing} each to the {place} and sells {sold} of the {thing} "
-        f"there. The rest is shared among {friends} friends, and {other}, one of them, sells the own share for {price} "
+        "question": f"{name} takes {boxes} boxes with {each} {thing} each to the {place} and sells {sold} of the "
+        f"{thing} there. The rest is shared among {friends} friends, and {other}, one of them, sells the own share for {price} "
         f"cents a piece. How many cents does {other} get?",
         "answer": f"{name} has {boxes}*{each}=<<{boxes}*{each}={have}>>{have} {thing}.\n"
         f"After selling there are {have}-{sold}=<<{have}-{sold}={rest}>>{rest} {thing} left.\n"

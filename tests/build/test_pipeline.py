@@ -152,7 +152,7 @@ def test_bad_seeds_are_counted_never_silently_kept(problems, write, tmp_path):
 def test_where_no_group_comes_out_the_reasons_are_told_and_nothing_is_written(write, tmp_path):
     out = tmp_path / "groups.jsonl"
     with pytest.raises(
-        RunError, match="Not one group came out.\n  1 rows refused, expected solution: a worked solution"
+        RunError, match=r"Not one group came out\.\n  1 rows refused, expected solution: a worked solution"
     ):
         build(QUICK, write({"question": "p", "answer": "7"}), out)
     assert not out.exists()

@@ -51,7 +51,7 @@ def test_fields_come_before_the_usual_names():
     row = {"task": "p", "problem": "not this", "gold": "7", "steps": "6 + 1 = 7"}
     (seed,), _ = read(row, fields={"problem": "task", "answer": "gold", "solution": "steps"})
     assert (seed.problem, seed.solution, seed.answer) == ("p", "6 + 1 = 7", "7")
-    with pytest.raises(ConfigError, match="a seed has no 'task'. Map one of: problem_id, problem"):
+    with pytest.raises(ConfigError, match=r"a seed has no 'task'\. Map one of: problem_id, problem"):
         read(row, fields={"task": "problem"})
 
 
