@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from rm.build.kinds import Variant
 from rm.build.math.ends import backward_check
 from rm.build.math.equations import Equation, Line, Tree, display, evaluate, hidden
-from rm.build.math.frames import NOTES, conclusion, lead
+from rm.build.math.frames import NOTES, lead
 from rm.build.math.grading import SOUND
 from rm.build.math.solution import Solution
-from rm.build.math.wording import in_style, money, simple
+from rm.build.math.wording import NO_END, closing, in_style, money, pieces, simple
 
+_CLOSED = 0.25
 _OPENERS = ("So, ", "Then, ", "Thus, ", "Therefore, ", "This means ", "Hence, ", "Next, ", "")
 _OPENER = re.compile(
     r"^(?:so|then|thus|therefore|hence|next|now|finally|this means(?: that)?|that means(?: that)?|in total),?\s+(?=[A-Za-z])",
@@ -66,7 +67,7 @@ def reworded(solution: Solution, rng: random.Random) -> Variant | None:
         if stop is not None:
             text = text.rstrip(".") + ("." if stop else "")
         texts.append(text)
-    return _variant(solution, "reworded", texts)
+    return _variant(solution, "reworded", _perhaps_closed(solution, texts, rng))
 
 
 def _framed(line: Line, problem: str, rng: random.Random) -> str:
@@ -77,12 +78,12 @@ def _framed(line: Line, problem: str, rng: random.Random) -> str:
     equation = line.equations[0]
     if not equation.shown or equation.locked or equation.result != equation.last + 1:
         return text
-    before, calculation, after = _pieces(line, equation)
+    before, calculation, after = pieces(line, equation)
     if _BECAUSE.search(before) and not after.strip(" ."):
         return _unframed(line, equation, before, calculation, problem, rng)
     words = before.split()
     after = after.rstrip(".")
-    if len(words) < 2 or not words[-1].isalpha() or words[-1] in ("because", "since", "so", "and", "by", "is", "to", "that"):
+    if len(words) < 2 or not words[-1].isalpha() or words[-1] in {*NO_END, "is"}:
         return text
     if _CLAUSE.search(before) or _CLAUSE.search(after + " ") or "=" in before + after:
         return text
@@ -91,17 +92,6 @@ def _framed(line: Line, problem: str, rng: random.Random) -> str:
         return f"{before}{result}{after} because {calculation}."
     head = _OPENER.sub("", before)
     return f"{calculation}, so {_small(head, problem)}{result}{after}."
-
-
-def _pieces(line: Line, equation: Equation) -> tuple[str, str, str]:
-    """What stands before a calculation, the calculation with its result, and what follows."""
-    before = "".join(t + n for t, n in zip(line.texts, line.numbers[: equation.first], strict=False))
-    before += line.texts[equation.first]
-    opening = re.search(r"[($]*$", before)
-    at = opening.start() if opening else len(before)
-    whole = str(line)
-    end = sum(map(len, line.texts[: equation.result + 1])) + sum(map(len, line.numbers[: equation.result + 1]))
-    return before[:at], whole[at:end], whole[end:]
 
 
 def _unframed(
@@ -184,7 +174,7 @@ def reordered(solution: Solution, rng: random.Random) -> Variant | None:
         return None
     at = rng.choice(pairs)
     first, second = _heads(str(lines[at]), str(lines[at + 1]))
-    return _variant(solution, "reordered", [*map(str, lines[:at]), second, first, *map(str, lines[at + 2 :])])
+    return _variant(solution, "reordered", _perhaps_closed(solution, [*map(str, lines[:at]), second, first, *map(str, lines[at + 2 :])], rng))
 
 
 def _hang_together(texts: Sequence[str]) -> bool:
@@ -223,7 +213,7 @@ def split(solution: Solution, rng: random.Random) -> Variant | None:
         done = _split(line, equation, solution, rng)
         if done is not None:
             lines = [*map(str, solution.lines[:step]), *done, *map(str, solution.lines[step + 1 :])]
-            return _variant(solution, "split", lines)
+            return _variant(solution, "split", _perhaps_closed(solution, lines, rng))
     return None
 
 
@@ -243,7 +233,7 @@ def _split(line: Line, equation: Equation, solution: Solution, rng: random.Rando
         return None
     dollar = "$" if line.texts[first].endswith("$") or (line.texts[first + 1].endswith("$") and tree[0] != "/") else ""
     pair = f"{money(line, first)} {tree[0]} {money(line, first + 1)} = {dollar}{text}"
-    before, _, _ = _pieces(line, equation)
+    before, _, _ = pieces(line, equation)
     rest = "".join(t + n for t, n in zip(line.texts[first + 2 :], (*line.numbers[first + 2 :], ""), strict=True))
     return lead(in_style(pair, solution.lines), rng), f"{before}{dollar}{text}{rest}"
 
@@ -269,7 +259,7 @@ def merged(solution: Solution, rng: random.Random) -> Variant | None:
         used_by = [e for e in line.equations if e.shown and inside and e.first <= inside[0] <= e.last]
         if len(inside) != 1 or len(used_by) != 1 or line.locked or value in solution.given or len(solution.makers[value]) > 1:
             continue
-        before, whole, _ = _pieces(lines[step], equation)
+        before, whole, _ = pieces(lines[step], equation)
         expression = whole.rpartition("=")[0].strip()
         if not expression or re.search(r"[A-Za-z]{2}", expression):
             continue  # units inside would meet those around
@@ -277,7 +267,7 @@ def merged(solution: Solution, rng: random.Random) -> Variant | None:
         texts = [t + n for t, n in zip(line.texts, (*line.numbers, ""), strict=True)]
         texts[at] = f"{line.texts[at].removesuffix('$')}({expression})"
         new = "".join(texts)
-        return _variant(solution, "merged", [*map(str, lines[:step]), *map(str, lines[step + 1 : user]), new, *map(str, lines[user + 1 :])])
+        return _variant(solution, "merged", _perhaps_closed(solution, [*map(str, lines[:step]), *map(str, lines[step + 1 : user]), new, *map(str, lines[user + 1 :])], rng))
     return None
 
 
@@ -295,7 +285,7 @@ def commuted(solution: Solution, rng: random.Random) -> Variant | None:
             if alike and len(between.strip(" $")) == 1 and re.match(r"\s*=", after) and rng.random() < 0.8:
                 numbers[left], numbers[right] = numbers[right], numbers[left]
         texts.append("".join(t + n for t, n in zip(line.texts, (*numbers, ""), strict=True)))
-    return _variant(solution, "commuted", texts)
+    return _variant(solution, "commuted", _perhaps_closed(solution, texts, rng))
 
 
 def checked(solution: Solution, rng: random.Random) -> Variant | None:
@@ -308,7 +298,7 @@ def concluded(solution: Solution, rng: random.Random) -> Variant | None:
     """A last sentence says what the answer is."""
     line, index = solution.answer_site
     number = money(solution.lines[line], index)
-    return _variant(solution, "concluded", [*map(str, solution.lines), conclusion(number, rng)])
+    return _variant(solution, "concluded", [*map(str, solution.lines), closing(solution, number, rng)])
 
 
 def noted(solution: Solution, rng: random.Random) -> Variant | None:
@@ -328,6 +318,14 @@ MAKERS: dict[str, Callable[[Solution, random.Random], Variant | None]] = {
     "concluded": concluded,
     "noted": noted,
 }
+
+
+def _perhaps_closed(solution: Solution, texts: Sequence[str], rng: random.Random) -> Sequence[str]:
+    """With a last sentence that says the answer, as often as flawed traces have one."""
+    line, index = solution.answer_site
+    if rng.random() > _CLOSED:
+        return texts
+    return [*texts, closing(solution, money(solution.lines[line], index), rng)]
 
 
 def _variant(solution: Solution, kind: str, texts: Sequence[str]) -> Variant | None:
