@@ -92,8 +92,8 @@ class RebalanceConfig:
 
     enabled: Bool = False
     draws: PositiveInt = 1
-    rounds: PositiveInt = 6
-    bound: Share = 0.6
+    rounds: PositiveInt = 3
+    bound: Share = 0.65
 
 
 @dataclass(frozen=True, config=CLOSED)

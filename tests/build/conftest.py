@@ -56,8 +56,8 @@ def worked(number: int) -> dict[str, Any]:
     share = rest // friends
     return {
         "question": f"{name} takes {boxes} boxes with {each} {thing} each to the {place} and sells {sold} of the "
-        f"{thing} there. The rest is shared among {friends} friends, and {other}, one of them, sells the own share for {price} "
-        f"cents a piece. How many cents does {other} get?",
+        f"{thing} there. The rest is shared among {friends} friends, and {other}, one of them, sells the own "
+        f"share for {price} cents a piece. How many cents does {other} get?",
         "answer": f"{name} has {boxes}*{each}=<<{boxes}*{each}={have}>>{have} {thing}.\n"
         f"After selling there are {have}-{sold}=<<{have}-{sold}={rest}>>{rest} {thing} left.\n"
         f"Each friend gets {rest}/{friends}=<<{rest}/{friends}={share}>>{share} {thing}.\n"
