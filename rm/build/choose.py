@@ -37,13 +37,18 @@ def draw_sound(pools: Pools, config: BuildConfig, rng: random.Random) -> list[En
 
 
 def kinds_in_order(pools: Pools, config: BuildConfig, rng: random.Random) -> dict[str, list[Entry]]:
-    """Flawed traces by kind, the kinds in an order drawn by their weights without replacement: the largest u^(1/w) in
-    front (Efraimidis and Spirakis 2006)."""
+    """Flawed traces by kind, the kinds in an order drawn by their weights."""
     by_kind: dict[str, list[Entry]] = {}
     for entry in pools["flawed"]:
         by_kind.setdefault(entry["negative_kind"], []).append(entry)
-    keys = {kind: rng.random() ** (1 / config.kinds.get(kind, 1.0)) for kind in sorted(by_kind)}
-    return {kind: by_kind[kind] for kind in sorted(keys, key=lambda kind: -keys[kind])}
+    return {kind: by_kind[kind] for kind in drawn_by_weight(sorted(by_kind), config.kinds, rng)}
+
+
+def drawn_by_weight(names: Sequence[str], weights: Mapping[str, float], rng: random.Random) -> list[str]:
+    """All names, drawn one after another by their weights (1 where there is none, never 0) without replacement: the
+    largest u^(1/w) in front (Efraimidis and Spirakis 2006)."""
+    keys = {name: rng.random() ** (1 / weights.get(name, 1.0)) for name in names}
+    return sorted(names, key=lambda name: -keys[name])
 
 
 def row_of(pools: Pools, sound: Sequence[Entry], flawed: Sequence[Entry]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
+from rm.build.choose import drawn_by_weight
 from rm.build.config import BuildConfig
 from rm.build.gates import Case, fits_rubric, refused, seed_refused
 from rm.build.kinds import Kind, Unusable, Variant
@@ -152,8 +153,8 @@ def sound_trace(seed: Seed) -> str:
 def draft(seed: Seed, setup: Setup) -> Draft:
     """All that the rules make of a seed: sound traces in other words, and flaws put into the seed's own and into those.
 
-    Each kind of flaw is put into one of the tellings, drawn at random; with rebalancing into every one, several times,
-    for it chooses later.
+    Each kind of flaw is put into one of the tellings, drawn at random, until a group has enough and some to spare; with
+    rebalancing every kind is put into every telling, for it chooses later.
     """
     try:
         prepared = setup.rules.prepare(seed)
@@ -167,14 +168,20 @@ def draft(seed: Seed, setup: Setup) -> Draft:
     tellings = [(sound, prepared)]
     for variant in rng.sample(retold, min(config.group.tellings, len(retold))):
         tellings += _telling(seed, variant.reasoning, setup)
-    flaws = [kind for kind in kinds if not kind.sound]
+    flaws = {kind.name: kind for kind in kinds if not kind.sound}
     variants = [(variant.reasoning, variant) for variant in retold]
-    variants += (_every if config.rebalance.enabled else _one_each)(flaws, tellings, config.rebalance.draws, rng)
+    if config.rebalance.enabled:
+        variants += _every(flaws.values(), tellings, config.rebalance.draws, rng)
+    else:
+        in_order = [flaws[name] for name in drawn_by_weight(list(flaws), config.kinds, rng)]
+        variants += _one_each(in_order, tellings, config.group.negatives_most + _SPARE, rng)
     if not setup.rules_grade:
         variants = [(text, replace(variant, labels=None)) for text, variant in variants]
     return Draft(seed, sound, tuple(variants))
 
 
+_SPARE = 2
+"""Flawed traces that are made beyond what a group takes, since a gate may refuse some."""
 Tellings = Sequence[tuple[str, Any]]
 """Sound traces and what `prepare` made of each."""
 Made = list[tuple[str, Variant]]
@@ -189,9 +196,11 @@ def _telling(seed: Seed, text: str, setup: Setup) -> list[tuple[str, Any]]:
     return [(setup.rules.trace(prepared), prepared)]
 
 
-def _one_each(kinds: Sequence[Kind], tellings: Tellings, draws: int, rng: random.Random) -> Made:
+def _one_each(kinds: Sequence[Kind], tellings: Tellings, most: int, rng: random.Random) -> Made:
     made: Made = []
     for kind in kinds:
+        if len(made) == most:
+            break
         for text, prepared in rng.sample(tellings, len(tellings)):
             variant = kind.make(prepared, rng)
             if variant is not None:
@@ -200,7 +209,7 @@ def _one_each(kinds: Sequence[Kind], tellings: Tellings, draws: int, rng: random
     return made
 
 
-def _every(kinds: Sequence[Kind], tellings: Tellings, draws: int, rng: random.Random) -> Made:
+def _every(kinds: Iterable[Kind], tellings: Tellings, draws: int, rng: random.Random) -> Made:
     made = ((text, kind.make(prepared, rng)) for text, prepared in tellings for kind in kinds for _ in range(draws))
     return [(text, variant) for text, variant in made if variant is not None]
 
