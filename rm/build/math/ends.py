@@ -28,6 +28,8 @@ from rm.build.math.wording import (
     written,
 )
 
+_SAID = 0.1
+
 
 def wrong_target(solution: Solution, rng: random.Random) -> Variant | None:
     """The trace answers another question: it stops at an earlier quantity, goes on to a further one, or names another."""
@@ -82,12 +84,12 @@ def _goes_on(solution: Solution, rng: random.Random) -> Variant | None:
     rng.shuffle(choices)
     for value in choices[:6]:
         for operator in rng.sample("+-/", 3):
-            new = {"+": answer + value, "-": answer - value, "/": answer / value}[operator]
+            new = {"+": answer + value, "-": answer - value, "/": Fraction(answer, value)}[operator]
             text = display(new, line.numbers[index], "=")
             if text is None or new <= 0 or new.denominator != 1 or new == answer:
                 continue
             expression = in_style(f"{line.numbers[index]} {operator} {known[value]}", solution.lines)
-            extra = lead(f"{expression} = {text}", rng)
+            extra = _in_place_of(line, index, expression, text, rng)
             lines = (*solution.lines, extra, closing(solution, text, rng)) if rng.random() < 0.4 else (*solution.lines, extra)
             return flawed(
                 solution,
@@ -101,6 +103,18 @@ def _goes_on(solution: Solution, rng: random.Random) -> Variant | None:
                 how="goes_on",
             )
     return None
+
+
+def _in_place_of(line: Line, index: int, expression: str, result: str, rng: random.Random) -> str:
+    """The line's own sentence about another calculation, or the calculation alone."""
+    equation = next(e for e in line.equations if e.result == index)
+    calculation = f"{expression} = {result}"
+    if len(line.equations) > 1 or not simple(line, equation) or hidden(equation.tree):
+        return lead(calculation, rng)
+    before, _, after = pieces(line, equation)
+    if line.values.count(line.values[index]) > 1:
+        return lead(calculation, rng)
+    return f"{before}{calculation}{after}"
 
 
 def _names_another(solution: Solution, rng: random.Random) -> Variant | None:
@@ -129,7 +143,7 @@ def unsupported_conclusion(solution: Solution, rng: random.Random) -> Variant | 
     keeps = [k for k in range(1, line_at + 1) if not any(solution.answer in line.results for line in lines[:k])]
     if not keeps:
         return None
-    keep = rng.choice(keeps)
+    keep = max(rng.choice(keeps), rng.choice(keeps))
     text = lines[line_at].numbers[index]
     if rng.random() < 0.5:
         wrong = misread(text, value_of(text), rng)
@@ -164,10 +178,12 @@ def invented_condition(solution: Solution, rng: random.Random) -> Variant | None
         if equation is not line.equations[-1]:
             continue
         value = line.values[equation.result]
-        amount = Fraction(rng.randint(2, int(min(value - 1, 3 + value / 4))))
+        amount = Fraction(rng.randint(2, int(min(value - 1, 3 + value // 4))))
         if amount in solution.given or amount in line.values:
             continue
-        for make in rng.sample(_INVENTIONS, len(_INVENTIONS)):
+        # mostly in words that the trace has anyway
+        ways = rng.sample((_in_the_step, _in_own_words), 2)
+        for make in (_said, *ways) if rng.random() < _SAID else ways:
             made = make(solution, step, equation, amount, rng)
             if made is None:
                 continue
@@ -241,13 +257,11 @@ def _in_own_words(
 
 def _said(solution: Solution, step: int, equation: Equation, amount: Fraction, rng: random.Random) -> _Invention | None:
     """A sentence of `TAKEN` follows the step."""
-    if rng.random() < 0.5:
-        return None
     line = solution.lines[step]
     value, shown = line.values[equation.result], line.numbers[equation.result]
     frame = rng.choice(TAKEN)
     key = next(key for key in ("left", "more", "double", "half") if f"{{{key}}}" in frame)
-    new = {"left": value - amount, "more": value + amount, "double": value * 2, "half": value / 2}[key]
+    new = {"left": value - amount, "more": value + amount, "double": value * 2, "half": Fraction(value, 2)}[key]
     text = display(new, shown, "=")
     if text is None or (value.denominator == 1 and new.denominator != 1):
         return None
@@ -256,9 +270,6 @@ def _said(solution: Solution, step: int, equation: Equation, amount: Fraction, r
     expression, _, result = calculation.partition(" = ")
     sentence = f"{told}{in_style(f'{shown} {expression}', solution.lines)} = {result}"
     return (line, sentence), "said", f"turns {shown} into {text}", text
-
-
-_INVENTIONS = (_in_the_step, _in_own_words, _said)
 
 
 def right_answer_wrong_way(solution: Solution, rng: random.Random) -> Variant | None:
@@ -356,11 +367,11 @@ def answer_given_away(solution: Solution, rng: random.Random) -> Variant | None:
     first = closing(solution, number, rng)
     backward = backward_check(solution, rng)
     keeps = [k for k in range(1, line_at + 1) if not any(solution.answer in line.results for line in lines[:k])]
-    how = rng.choice(["only"] + ["begins"] * 2 * bool(keeps) + ["checked"] * 2 * (backward is not None))
+    how = rng.choice(["only"] + ["begins"] * 5 * bool(keeps) + ["checked"] * (backward is not None))
     body: tuple[Line | str, ...] = ()
     told = "nothing leads to it"
     if how == "begins":
-        keep = rng.choice(keeps)
+        keep = max(rng.choice(keeps), rng.choice(keeps))
         body, told = lines[:keep], f"the {'steps' if keep > 1 else 'step'} after it do{'es' * (keep == 1)} not lead to it"
     elif how == "checked":
         body, told = (backward or "",), "the calculation after it starts from it"

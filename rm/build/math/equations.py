@@ -120,8 +120,12 @@ class Line:
 
 @lru_cache(maxsize=65536)
 def value_of(text: str) -> Fraction:
-    """The value of a number as text shows it: `1,200` is 1200, `.5` is 1/2."""
-    return Fraction(text.replace(",", ""))
+    """The value of a number as text shows it: `1,200` is 1200, `.5` is 1/2.
+
+    Whole numbers are of type int, which is many times as fast and equal to the fraction: divide by `Fraction(a, b)` only.
+    """
+    digits = text.replace(",", "")
+    return int(digits) if digits.isdigit() else Fraction(digits)  # type: ignore[return-value]
 
 
 def evaluate(tree: Tree, values: tuple[Fraction, ...] | list[Fraction]) -> Fraction:
@@ -139,7 +143,7 @@ def evaluate(tree: Tree, values: tuple[Fraction, ...] | list[Fraction]) -> Fract
             return one + other
         if operator == "-":
             return one - other
-        return one * other if operator == "*" else one / other
+        return one * other if operator == "*" else Fraction(one, other)
     return tree  # type: ignore[return-value]
 
 
@@ -353,7 +357,7 @@ def _part(tokens: _Tokens, start: int, end: int) -> _Part | None:
     prose = start > 0 and tokens.kinds[start - 1] == "E" and tokens.words[start - 1] != "="
     fraction = None
     if items[1:2] == ["/"] and len(indices) > 1 and tokens.values[indices[1]]:
-        fraction = tokens.values[indices[0]] / tokens.values[indices[1]]
+        fraction = Fraction(tokens.values[indices[0]], tokens.values[indices[1]])
     return _Part(tree, value, indices[0], indices[-1], percent, words, prose, fraction)
 
 
@@ -451,7 +455,7 @@ def _marked(expression: str, result: int, tokens: _Tokens) -> list[Equation]:
 
 def _shown_once(value: Fraction, result: int, tokens: _Tokens) -> Tree:
     places = [i for i, other in enumerate(tokens.values) if other == value and i != result]
-    return places[0] if len(places) == 1 else value
+    return places[0] if len(places) == 1 else Fraction(value)
 
 
 def _relinked(tree: Tree, links: dict[int, Tree]) -> Tree:

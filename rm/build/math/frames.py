@@ -39,18 +39,6 @@ TAKEN = (
 )
 """A condition that no problem states: `invented_condition`."""
 
-NOTES = (
-    "We leave out none of these, so it stays at {}.",
-    "All of these count, so it stays at {}.",
-    "We have nothing to take off, so it comes to {}.",
-    "Nothing more must be added, so it comes to {}.",
-    "There are no more to count, so it stays at {}.",
-    "This has to be done once only, so it comes to {}.",
-    "All of this counts, so it comes to {}.",
-)
-"""The same words about a result that is complete: `noted`."""
-
-
 def conclusion(number: str, rng: random.Random) -> str:
     return rng.choice(CONCLUSIONS).format(number)
 

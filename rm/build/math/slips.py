@@ -47,7 +47,7 @@ def _slip(
     if name == "sign":
         return None if operator not in ("+", "-") else left - other if operator == "+" else left + other
     if name == "decimal_place":
-        return None if operator not in ("*", "/") else right * 10 if rng.random() < 0.5 else right / 10
+        return None if operator not in ("*", "/") else right * 10 if rng.random() < 0.5 else Fraction(right, 10)
     if left.denominator != 1 or other.denominator != 1 or left <= 0 or other <= 0:
         return None
     if name == "times_table":

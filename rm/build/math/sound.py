@@ -9,10 +9,10 @@ import random
 import re
 from collections.abc import Callable, Sequence
 
-from rm.build.kinds import Variant
+from rm.build.kinds import Unusable, Variant
 from rm.build.math.ends import backward_check
-from rm.build.math.equations import Equation, Line, Tree, display, evaluate, hidden
-from rm.build.math.frames import NOTES, lead
+from rm.build.math.equations import Equation, Line, Tree, display, evaluate, hidden, leaves, read_line
+from rm.build.math.frames import lead
 from rm.build.math.grading import SOUND
 from rm.build.math.solution import Solution
 from rm.build.math.wording import NO_END, closing, in_style, money, pieces, simple
@@ -79,7 +79,9 @@ def _framed(line: Line, problem: str, rng: random.Random) -> str:
     if not equation.shown or equation.locked or equation.result != equation.last + 1:
         return text
     before, calculation, after = pieces(line, equation)
-    if _BECAUSE.search(before) and not after.strip(" ."):
+    percent = "%" if after.startswith("%") else ""
+    calculation += percent
+    if _BECAUSE.search(before) and not after.strip(" .%"):
         return _unframed(line, equation, before, calculation, problem, rng)
     words = before.split()
     after = after.rstrip(".")
@@ -239,35 +241,40 @@ def _split(line: Line, equation: Equation, solution: Solution, rng: random.Rando
 
 
 def merged(solution: Solution, rng: random.Random) -> Variant | None:
-    """A step's calculation stands inside the one that uses its result."""
-    lines = solution.lines
+    """A step's calculation stands inside the one that uses its result; sometimes that of every step that can."""
+    lines = list(solution.lines)
+    for _ in range(rng.choice((1, 1, len(lines)))):
+        lines = _merge(lines, solution, rng) or lines
+    if len(lines) == len(solution.lines):
+        return None
+    return _variant(solution, "merged", _perhaps_closed(solution, list(map(str, lines)), rng))
+
+
+def _merge(lines: Sequence[Line], solution: Solution, rng: random.Random) -> list[Line] | None:
+    """One line fewer; None where no line's result is used just once, inside a calculation."""
     places = [
-        (step, equation, users[0])
-        for step, users in solution.users.items()
-        for equation in lines[step].equations
-        if len(users) == 1
-        and len(lines[step].equations) == 1
-        and equation.shown
-        and equation.mode == "="
-        and equation.scale == 1
-        and simple(lines[step], equation)
-        and not lines[step].locked
+        (step, line.equations[0])
+        for step, line in enumerate(lines[:-1])
+        if len(line.equations) == 1 and not line.locked and line.equations[0].mode == "=" and line.equations[0].scale == 1
     ]
-    for step, equation, user in rng.sample(places, len(places)):
-        line, value = lines[user], lines[step].values[equation.result]
-        inside = [i for i, v in enumerate(line.values) if v == value]
-        used_by = [e for e in line.equations if e.shown and inside and e.first <= inside[0] <= e.last]
-        if len(inside) != 1 or len(used_by) != 1 or line.locked or value in solution.given or len(solution.makers[value]) > 1:
+    for step, equation in rng.sample(places, len(places)):
+        line, value = lines[step], lines[step].values[equation.result]
+        uses = [(i, k) for i, other in enumerate(lines) for k, v in enumerate(other.values) if i != step and v == value]
+        if len(uses) != 1 or uses[0][0] < step or value in solution.given or equation.result != equation.last + 1:
             continue
-        before, whole, _ = pieces(lines[step], equation)
-        expression = whole.rpartition("=")[0].strip()
-        if not expression or re.search(r"[A-Za-z]{2}", expression):
+        user, at = uses[0]
+        if lines[user].locked or not any(at in leaves(e.tree) for e in lines[user].equations if e.shown and not e.locked):
+            continue
+        expression = pieces(line, equation)[1].rpartition("=")[0].strip()
+        if not equation.shown or not expression or re.search(r"[A-Za-z]{2}|%", expression):
             continue  # units inside would meet those around
-        at = inside[0]
-        texts = [t + n for t, n in zip(line.texts, (*line.numbers, ""), strict=True)]
-        texts[at] = f"{line.texts[at].removesuffix('$')}({expression})"
-        new = "".join(texts)
-        return _variant(solution, "merged", _perhaps_closed(solution, [*map(str, lines[:step]), *map(str, lines[step + 1 : user]), new, *map(str, lines[user + 1 :])], rng))
+        parts = [text + number for text, number in zip(lines[user].texts, (*lines[user].numbers, ""), strict=True)]
+        parts[at] = f"{lines[user].texts[at].removesuffix('$')}({expression})"
+        try:
+            joined = read_line("".join(parts))
+        except Unusable:
+            continue  # among signs that change how it is read, as `%`
+        return [*lines[:step], *lines[step + 1 : user], joined, *lines[user + 1 :]]
     return None
 
 
@@ -301,13 +308,6 @@ def concluded(solution: Solution, rng: random.Random) -> Variant | None:
     return _variant(solution, "concluded", [*map(str, solution.lines), closing(solution, number, rng)])
 
 
-def noted(solution: Solution, rng: random.Random) -> Variant | None:
-    """A last sentence says that nothing is left to be counted."""
-    line, index = solution.answer_site
-    number = money(solution.lines[line], index)
-    return _variant(solution, "noted", [*map(str, solution.lines), rng.choice(NOTES).format(number)])
-
-
 MAKERS: dict[str, Callable[[Solution, random.Random], Variant | None]] = {
     "reworded": reworded,
     "reordered": reordered,
@@ -316,7 +316,6 @@ MAKERS: dict[str, Callable[[Solution, random.Random], Variant | None]] = {
     "commuted": commuted,
     "checked": checked,
     "concluded": concluded,
-    "noted": noted,
 }
 
 

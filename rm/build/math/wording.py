@@ -13,6 +13,7 @@ from rm.build.math.frames import conclusion
 from rm.build.math.grading import Harm, grade
 from rm.build.math.solution import Solution
 
+_OWN_WORDS = 0.8
 _BECAUSE = re.compile(r"\s+because\s+$")
 NO_END = frozenset("because since so and by to that as performing adding multiplying subtracting dividing".split())
 """Words that do not end a clause whose calculation is left out."""
@@ -76,12 +77,16 @@ def steps(indices: Sequence[int]) -> str:
 
 def carried_into(before: Sequence[Line], after: Sequence[Line], step: int) -> str:
     """`; carried into steps 3 and 4`, or that nothing else changes."""
-    changed = [i for i in range(step + 1, len(before)) if before[i] is not after[i] and str(before[i]) != str(after[i])]
+    changed = [i for i in differing(before, after) if i > step]
     return f"; carried into {steps(changed)}" if changed else "; no other step changes"
 
 
 def differing(before: Sequence[Line], after: Sequence[Line]) -> list[int]:
-    return [i for i, (one, other) in enumerate(zip(before, after, strict=True)) if one is not other and one != other]
+    return [
+        i
+        for i, (one, other) in enumerate(zip(before, after, strict=True))
+        if one is not other and (one.numbers != other.numbers or one.texts != other.texts)
+    ]
 
 
 def flawed(
@@ -182,7 +187,7 @@ def closing(solution: Solution, number: str, rng: random.Random) -> str:
 
     The first has no word that the trace does not have anyway.
     """
-    told = _told(solution) if rng.random() < 0.65 else None
+    told = _told(solution) if rng.random() < _OWN_WORDS else None
     return conclusion(number, rng) if told is None else f"{told[0]}{number}{told[1]}"
 
 
