@@ -28,7 +28,9 @@ _NAMES = {"+": "added", "-": "subtracted", "*": "multiplied", "/": "divided"}
 _LIKELY = {"+": "-*/", "-": "+/*", "*": "/+-", "/": "*-+"}
 _SYMBOLS = {"+": "+", "-": "-–−", "*": "*x×", "/": "/÷"}
 _TRIES = 6
-_RATE = re.compile(r"\b(?:each|every|per|apiece)\b|/\s?[a-z]|\ban? (?:day|week|month|year|hour|minute|night|dozen)\b|%", re.IGNORECASE)
+_RATE = re.compile(
+    r"\b(?:each|every|per|apiece)\b|/\s?[a-z]|\ban? (?:day|week|month|year|hour|minute|night|dozen)\b|%", re.IGNORECASE
+)
 # Sizes of units, and what people take them for.
 _CONVERSIONS: Mapping[Fraction, tuple[int, ...]] = {
     Fraction(right): wrong
@@ -44,9 +46,9 @@ _CONVERSIONS: Mapping[Fraction, tuple[int, ...]] = {
         36: (12, 30),
         100: (10, 1000),
         1000: (100,),
-        4: (5, 7),
-        3: (12,),
-        8: (12,),
+        3600: (60, 360),
+        128: (16, 64, 100),
+        5280: (1000, 5000),
     }.items()
 }
 
@@ -128,7 +130,9 @@ def _mixed_up(solution: Solution, rng: random.Random) -> Variant | None:
                 return None
             wrong, right = rng.choice(sorted(known)), line.values[index]
             places = {i: wrong for i, value in enumerate(line.values) if value == right}
-            if len(places) > 1 and any(i in leaves(e.tree) for e in line.equations if e is not equation for i in places):
+            if len(places) > 1 and any(
+                i in leaves(e.tree) for e in line.equations if e is not equation for i in places
+            ):
                 continue
             lines = _edited(solution, step, line, places)
             if lines is None or lines[step].numbers[equation.result] == line.numbers[equation.result]:
@@ -149,7 +153,9 @@ def swapped_quantities(solution: Solution, rng: random.Random) -> Variant | None
         lines = _from(solution, step, {a: b, b: a})
         if lines is None or answer_in(solution, lines) == answer_in(solution, solution.lines):
             continue
-        first = next((i for i in differing(solution.lines, lines) if _results_differ(solution.lines[i], lines[i])), None)
+        first = next(
+            (i for i in differing(solution.lines, lines) if _results_differ(solution.lines[i], lines[i])), None
+        )
         if first is None:
             continue
         why = f"step {step + 1}: {places[a][1]} and {places[b][1]} of the problem have changed places"
@@ -170,7 +176,7 @@ def _wrong_conversion(solution: Solution, rng: random.Random) -> Variant | None:
             continue
         for index in leaves(equation.tree):
             value = line.values[index]
-            if value not in _CONVERSIONS or value in solution.given or value in solution.makers or value < 7:
+            if value not in _CONVERSIONS or value in solution.given or value in solution.makers:
                 continue
             for size in rng.sample(_CONVERSIONS[value], len(_CONVERSIONS[value])):
                 wrong = Fraction(size)
@@ -277,8 +283,15 @@ def _from(solution: Solution, step: int, changed: Mapping[Fraction, Fraction]) -
         return None
     lines = (*solution.lines[:step], *rest)
     altered = differing(solution.lines, lines)
-    made = {solution.lines[i].values[e.result] for i in altered for e in solution.lines[i].equations if _moved(i, e, solution, lines)}
-    if not made or any(value in solution.given or len(solution.makers[value]) > 1 for value in made if _used(value, solution)):
+    made = {
+        solution.lines[i].values[e.result]
+        for i in altered
+        for e in solution.lines[i].equations
+        if _moved(i, e, solution, lines)
+    }
+    if not made or any(
+        value in solution.given or len(solution.makers[value]) > 1 for value in made if _used(value, solution)
+    ):
         return None
     return lines
 
@@ -358,4 +371,3 @@ def _with_node(tree: Tree, node: tuple[str, Tree, Tree, int], operator: str) -> 
     if isinstance(tree, tuple):
         return (tree[0], _with_node(tree[1], node, operator), _with_node(tree[2], node, operator), tree[3])
     return tree
-

@@ -90,7 +90,11 @@ def _goes_on(solution: Solution, rng: random.Random) -> Variant | None:
                 continue
             expression = in_style(f"{line.numbers[index]} {operator} {known[value]}", solution.lines)
             extra = _in_place_of(line, index, expression, text, rng)
-            lines = (*solution.lines, extra, closing(solution, text, rng)) if rng.random() < 0.4 else (*solution.lines, extra)
+            lines = (
+                (*solution.lines, extra, closing(solution, text, rng))
+                if rng.random() < 0.4
+                else (*solution.lines, extra)
+            )
             return flawed(
                 solution,
                 "wrong_target",
@@ -342,9 +346,7 @@ def _asserted(solution: Solution, rng: random.Random) -> Variant | None:
                 continue
             wrote = written((operator, *node[1:]), line.numbers)  # type: ignore[index, misc]
             right = line.numbers[equation.result]
-            why = (
-                f"step {step + 1}: {wrote} is {plain(true)}; {right} is right, but comes from {expression_of(line, equation)}"
-            )
+            why = f"step {step + 1}: {wrote} is {plain(true)}; {right} is right, but comes from {expression_of(line, equation)}"
             return flawed(
                 solution,
                 "right_answer_wrong_way",
@@ -372,7 +374,10 @@ def answer_given_away(solution: Solution, rng: random.Random) -> Variant | None:
     told = "nothing leads to it"
     if how == "begins":
         keep = max(rng.choice(keeps), rng.choice(keeps))
-        body, told = lines[:keep], f"the {'steps' if keep > 1 else 'step'} after it do{'es' * (keep == 1)} not lead to it"
+        body, told = (
+            lines[:keep],
+            f"the {'steps' if keep > 1 else 'step'} after it do{'es' * (keep == 1)} not lead to it",
+        )
     elif how == "checked":
         body, told = (backward or "",), "the calculation after it starts from it"
     return flawed(

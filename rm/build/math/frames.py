@@ -39,6 +39,7 @@ TAKEN = (
 )
 """A condition that no problem states: `invented_condition`."""
 
+
 def conclusion(number: str, rng: random.Random) -> str:
     return rng.choice(CONCLUSIONS).format(number)
 

@@ -65,6 +65,19 @@ PROFILES: Mapping[str, Profile] = {
     "answer_given_away": Profile((3, 2, 2, 4, 1), {}, {_SS: 1, _SC: 1, _AS: 1}, {_PU: 1}),
 }
 
+ANSWER_LOST = frozenset(
+    (
+        "arithmetic_slip",
+        "wrong_operation",
+        "misread_quantity",
+        "swapped_quantities",
+        "wrong_unit_or_rate",
+        "wrong_target",
+        "invented_condition",
+    )
+)
+"""Kinds whose traces never lead to the right answer."""
+
 
 def grade(profile: str, harm: Harm) -> tuple[dict[str, int], float]:
     """Level 0-4 of each dimension, and a total in [0, 1].

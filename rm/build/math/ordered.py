@@ -223,5 +223,3 @@ def _backward(line: Line, equation: Equation, user: Line, manner: tuple[str, str
         text = f"{before}{one}{gap}{sign}{gap}{other}{after}"
         return read_line(text), inverse, user.numbers[result]
     return None
-
-

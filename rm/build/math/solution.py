@@ -91,9 +91,7 @@ class Solution:
         for index, line in enumerate(self.lines):
             own = set(line.results)
             used = {value for i, value in enumerate(line.values)} | {v for e in line.equations for v in hidden(e.tree)}
-            needs.append(
-                frozenset(maker[v] for v in used if v in maker and v not in self.given and v not in PLAIN)
-            )
+            needs.append(frozenset(maker[v] for v in used if v in maker and v not in self.given and v not in PLAIN))
             maker.update((value, index) for value in own if value not in maker)
         return tuple(needs)
 
@@ -301,4 +299,4 @@ def _with_hidden(tree: int | Fraction | tuple, changed: Mapping[Fraction, Fracti
         if left is tree[1] and right is tree[2]:
             return tree
         return (tree[0], left, right, tree[3])
-    return changed[tree] if isinstance(tree, Fraction) and tree in changed and tree != HUNDRED else tree
+    return Fraction(changed[tree]) if isinstance(tree, Fraction) and tree in changed and tree != HUNDRED else tree

@@ -49,9 +49,13 @@ _SMALL = frozenset(
 _CLAUSE = re.compile(r"[.;:]\s|,\s+(?:so|then|which|because|but)\b|\bbecause\b|\bsince\b")
 _BECAUSE = re.compile(r"\s+because\s+$")
 _REFERS_BACK = re.compile(
-    r"(?:so|and|but|or|however|then|thus|therefore|hence|this|that|these|those|it|after|the other|another|also|next|now|finally)\b", re.IGNORECASE
+    r"(?:so|and|but|or|however|then|thus|therefore|hence|this|that|these|those|it|after|the other|another|also|next|now|finally)\b",
+    re.IGNORECASE,
 )
-_PRONOUN = re.compile(r"(?:(?:so|then|thus|therefore|hence|this means|next|now|finally),?\s)?(?:he|she|they|his|her|their)\b", re.IGNORECASE)
+_PRONOUN = re.compile(
+    r"(?:(?:so|then|thus|therefore|hence|this means|next|now|finally),?\s)?(?:he|she|they|his|her|their)\b",
+    re.IGNORECASE,
+)
 
 
 def reworded(solution: Solution, rng: random.Random) -> Variant | None:
@@ -96,9 +100,7 @@ def _framed(line: Line, problem: str, rng: random.Random) -> str:
     return f"{calculation}, so {_small(head, problem)}{result}{after}."
 
 
-def _unframed(
-    line: Line, equation: Equation, before: str, calculation: str, problem: str, rng: random.Random
-) -> str:
+def _unframed(line: Line, equation: Equation, before: str, calculation: str, problem: str, rng: random.Random) -> str:
     """`X 6 Y because 2 * 3 = 6` told as `X 2 * 3 = 6 Y` or as `2 * 3 = 6, so X 6 Y`."""
     value = line.values[equation.result]
     claim = _BECAUSE.sub("", before)
@@ -153,7 +155,9 @@ def _signs(text: str, times: str, spaced: bool) -> str:
         sign = match[0].strip()
         return f"{gap}{times if sign in '*x×' else sign}{gap}"
 
-    text = re.sub(r"(?<=[\d)%])\s*(?:[*×+÷/]|(?<=\s)x(?=\s)|(?<=\s)[-–−](?=\s)|(?<=\d)x(?=\d))\s*(?=[($]*[\d.])", write, text)
+    text = re.sub(
+        r"(?<=[\d)%])\s*(?:[*×+÷/]|(?<=\s)x(?=\s)|(?<=\s)[-–−](?=\s)|(?<=\d)x(?=\d))\s*(?=[($]*[\d.])", write, text
+    )
     return re.sub(r"(?<=[\d)%])\s*=\s*(?=\$?[\d.])", f"{gap}={gap}", text)
 
 
@@ -176,7 +180,11 @@ def reordered(solution: Solution, rng: random.Random) -> Variant | None:
         return None
     at = rng.choice(pairs)
     first, second = _heads(str(lines[at]), str(lines[at + 1]))
-    return _variant(solution, "reordered", _perhaps_closed(solution, [*map(str, lines[:at]), second, first, *map(str, lines[at + 2 :])], rng))
+    return _variant(
+        solution,
+        "reordered",
+        _perhaps_closed(solution, [*map(str, lines[:at]), second, first, *map(str, lines[at + 2 :])], rng),
+    )
 
 
 def _hang_together(texts: Sequence[str]) -> bool:
@@ -255,7 +263,10 @@ def _merge(lines: Sequence[Line], solution: Solution, rng: random.Random) -> lis
     places = [
         (step, line.equations[0])
         for step, line in enumerate(lines[:-1])
-        if len(line.equations) == 1 and not line.locked and line.equations[0].mode == "=" and line.equations[0].scale == 1
+        if len(line.equations) == 1
+        and not line.locked
+        and line.equations[0].mode == "="
+        and line.equations[0].scale == 1
     ]
     for step, equation in rng.sample(places, len(places)):
         line, value = lines[step], lines[step].values[equation.result]
@@ -263,7 +274,9 @@ def _merge(lines: Sequence[Line], solution: Solution, rng: random.Random) -> lis
         if len(uses) != 1 or uses[0][0] < step or value in solution.given or equation.result != equation.last + 1:
             continue
         user, at = uses[0]
-        if lines[user].locked or not any(at in leaves(e.tree) for e in lines[user].equations if e.shown and not e.locked):
+        if lines[user].locked or not any(
+            at in leaves(e.tree) for e in lines[user].equations if e.shown and not e.locked
+        ):
             continue
         expression = pieces(line, equation)[1].rpartition("=")[0].strip()
         if not equation.shown or not expression or re.search(r"[A-Za-z]{2}|%", expression):
@@ -284,7 +297,12 @@ def commuted(solution: Solution, rng: random.Random) -> Variant | None:
     for line in solution.lines:
         numbers = list(line.numbers)
         for equation in line.equations:
-            if not equation.binary or line.locked or not isinstance(equation.tree, tuple) or equation.tree[0] not in "+*":
+            if (
+                not equation.binary
+                or line.locked
+                or not isinstance(equation.tree, tuple)
+                or equation.tree[0] not in "+*"
+            ):
                 continue
             left, right = equation.first, equation.last
             between, after = line.texts[right], line.texts[right + 1]

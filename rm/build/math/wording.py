@@ -10,12 +10,28 @@ from fractions import Fraction
 from rm.build.kinds import Variant
 from rm.build.math.equations import Equation, Line, Tree, display, leaves
 from rm.build.math.frames import conclusion
-from rm.build.math.grading import Harm, grade
+from rm.build.math.grading import ANSWER_LOST, Harm, grade
 from rm.build.math.solution import Solution
 
 _OWN_WORDS = 0.8
 _BECAUSE = re.compile(r"\s+because\s+$")
-NO_END = frozenset("because since so and by to that as performing adding multiplying subtracting dividing".split())
+NO_END = frozenset(
+    [
+        "because",
+        "since",
+        "so",
+        "and",
+        "by",
+        "to",
+        "that",
+        "as",
+        "performing",
+        "adding",
+        "multiplying",
+        "subtracting",
+        "dividing",
+    ]
+)
 """Words that do not end a clause whose calculation is left out."""
 INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
 
@@ -41,7 +57,7 @@ def plain(value: Fraction, like: str = "") -> str:
 
 
 def style(lines: Sequence[Line]) -> tuple[str, str]:
-    """How a trace writes its calculations: what stands around an operator (a space or nothing), and its sign for times."""
+    """How a trace writes calculations: what stands around an operator (a space or nothing), and its sign for times."""
     gap, times = " ", "*"
     for line in lines:
         for equation in line.equations:
@@ -103,7 +119,7 @@ def flawed(
     profile: str = "",
     **metadata: object,
 ) -> Variant | None:
-    """The variant; None where its text is the sound one's.
+    """The variant; None where its text is the sound one's, or it keeps an answer that its kind has to lose.
 
     Args:
         solution: the sound one.
@@ -123,6 +139,8 @@ def flawed(
         return None
     others = max(1, len(solution.lines) - 1)
     kept = answer_kept if answer_kept is not None else answer is not None and same(answer, solution.answer_text)
+    if kept and kind in ANSWER_LOST:
+        return None
     harm = Harm(step / others, min(1.0, spoiled / others), kept)
     labels, total = grade(profile or kind, harm)
     return Variant(
