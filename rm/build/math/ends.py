@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from rm.build.kinds import Variant
 from rm.build.math.changed import shown_sites, with_operator
-from rm.build.math.equations import Equation, Line, display, displayed_as, evaluate, hidden, value_of
+from rm.build.math.equations import Equation, Line, Node, display, displayed_as, evaluate, hidden, value_of
 from rm.build.math.frames import CHECKS, TAKEN, lead
 from rm.build.math.slips import misread, slips
 from rm.build.math.solution import COMMON, Solution, carry, recompute
@@ -32,7 +32,7 @@ _SAID = 0.1
 
 
 def wrong_target(solution: Solution, rng: random.Random) -> Variant | None:
-    """The trace answers another question: it stops at an earlier quantity, goes on to a further one, or names another."""
+    """The trace answers another question: it stops too early, goes on too far, or names another quantity."""
     makers = rng.sample((_stops, _goes_on, _names_another), 3)
     return next((found for make in makers if (found := make(solution, rng)) is not None), None)
 
@@ -68,7 +68,7 @@ def _stops(solution: Solution, rng: random.Random) -> Variant | None:
         first=step + 1 if closed else step,
         spoiled=len(solution.lines) - step - 1,
         answer=number.lstrip("$"),
-        why=f"the trace stops at {number} (step {step + 1}), which is not what is asked for; the steps after it are missing",
+        why=f"step {step + 1}: the trace stops at {number}, which is not what is asked for; the later steps are missing",
         how="stops",
     )
 
@@ -90,20 +90,17 @@ def _goes_on(solution: Solution, rng: random.Random) -> Variant | None:
                 continue
             expression = in_style(f"{line.numbers[index]} {operator} {known[value]}", solution.lines)
             extra = _in_place_of(line, index, expression, text, rng)
-            lines = (
-                (*solution.lines, extra, closing(solution, text, rng))
-                if rng.random() < 0.4
-                else (*solution.lines, extra)
-            )
+            end = [closing(solution, text, rng)] if rng.random() < 0.4 else []
+            at = len(solution.lines)
             return flawed(
                 solution,
                 "wrong_target",
-                lines,
-                step=len(solution.lines) - 1,
-                first=len(solution.lines),
+                (*solution.lines, extra, *end),
+                step=at - 1,
+                first=at,
                 spoiled=0,
                 answer=text,
-                why=f"step {len(solution.lines) + 1}: {line.numbers[index]} is what is asked for, but the trace goes on to {text}",
+                why=f"step {at + 1}: {line.numbers[index]} is what is asked for, but the trace goes on to {text}",
                 how="goes_on",
             )
     return None
@@ -127,6 +124,7 @@ def _names_another(solution: Solution, rng: random.Random) -> Variant | None:
         return None
     step, equation = rng.choice(places)
     number = money(solution.lines[step], equation.result)
+    at = len(solution.lines)
     return flawed(
         solution,
         "wrong_target",
@@ -135,7 +133,7 @@ def _names_another(solution: Solution, rng: random.Random) -> Variant | None:
         first=len(solution.lines),
         spoiled=0,
         answer=number.lstrip("$"),
-        why=f"step {len(solution.lines) + 1}: concludes {number}, the result of step {step + 1}, and not {solution.answer_text}",
+        why=f"step {at + 1}: concludes {number}, the result of step {step + 1}, and not {solution.answer_text}",
         how="names_another",
     )
 
@@ -182,7 +180,7 @@ def invented_condition(solution: Solution, rng: random.Random) -> Variant | None
         if equation is not line.equations[-1]:
             continue
         value = line.values[equation.result]
-        amount = Fraction(rng.randint(2, int(min(value - 1, 3 + value // 4))))
+        amount = Fraction(rng.randint(2, min(int(value) - 1, 3 + int(value) // 4)))
         if amount in solution.given or amount in line.values:
             continue
         # mostly in words that the trace has anyway
@@ -234,7 +232,8 @@ def _in_the_step(
         return None
     gap, _ = style(solution.lines)
     space = expression[len(expression.rstrip()) :]
-    new = f"{before}{expression.rstrip()}{gap}{operator}{gap}{plain(amount)}{space}={result.removesuffix(shown)}{text}{after}"
+    changed = f"{expression.rstrip()}{gap}{operator}{gap}{plain(amount)}{space}={result.removesuffix(shown)}{text}"
+    new = f"{before}{changed}{after}"
     told = f"{'adds' if operator == '+' else 'takes off'} {plain(amount)}"
     return (new,), "in_the_step", told, text
 
@@ -254,7 +253,8 @@ def _in_own_words(
         return None
     _, sign, result = calculation.rpartition("=")
     gap, _ = style(solution.lines)
-    new = f"{before}{money(line, equation.result)}{gap}{operator}{gap}{plain(amount)}{gap}{sign}{result.removesuffix(shown)}{text}{after}"
+    changed = f"{money(line, equation.result)}{gap}{operator}{gap}{plain(amount)}{gap}{sign}"
+    new = f"{before}{changed}{result.removesuffix(shown)}{text}{after}"
     told = f"{'adds' if operator == '+' else 'takes off'} {plain(amount)} {'to' if operator == '+' else 'from'} {shown}"
     return (line, new), "in_own_words", told, text
 
@@ -309,8 +309,8 @@ def _cancelling(solution: Solution, rng: random.Random) -> Variant | None:
             line, shown = lines[step], head.numbers[equation.result]
             why = (
                 f"step {step + 1}: {expression_of(line, equation)} is {line.numbers[equation.result]}, not {shown}; "
-                f"step {user + 1}: {written(last.tree, back.numbers)} is {plain(true)}, not {back.numbers[last.result]}: "
-                "two errors cancel"
+                f"step {user + 1}: {written(last.tree, back.numbers)} is {plain(true)}, "
+                f"not {back.numbers[last.result]}: two errors cancel"
             )
             return flawed(
                 solution,
@@ -331,22 +331,23 @@ def _asserted(solution: Solution, rng: random.Random) -> Variant | None:
     lines = solution.lines
     for step, equation in shown_sites(solution, rng):
         line = lines[step]
-        if not equation.binary:
-            continue
         node = equation.tree
-        for operator in rng.sample([o for o in "+-*/" if o != node[0]], 3):  # type: ignore[index, misc]
-            changed = with_operator(solution, line, equation, node, operator)  # type: ignore[arg-type]
+        if equation.pair is None or not isinstance(node, Node):
+            continue
+        for operator in rng.sample([o for o in "+-*/" if o != node.operator], 3):
+            changed = with_operator(solution, line, equation, node, operator)
             if changed is None:
                 continue
             try:
-                true = evaluate((operator, *node[1:]), line.values) * equation.scale  # type: ignore[index, misc]
+                true = evaluate(node._replace(operator=operator), line.values) * equation.scale
             except ZeroDivisionError:
                 continue
             if true <= 0 or true == line.values[equation.result]:
                 continue
-            wrote = written((operator, *node[1:]), line.numbers)  # type: ignore[index, misc]
+            wrote = written(node._replace(operator=operator), line.numbers)
             right = line.numbers[equation.result]
-            why = f"step {step + 1}: {wrote} is {plain(true)}; {right} is right, but comes from {expression_of(line, equation)}"
+            source = expression_of(line, equation)
+            why = f"step {step + 1}: {wrote} is {plain(true)}; {right} is right, but comes from {source}"
             return flawed(
                 solution,
                 "right_answer_wrong_way",
@@ -398,9 +399,10 @@ def backward_check(solution: Solution, rng: random.Random) -> str | None:
     line_at, index = solution.answer_site
     line = solution.lines[line_at]
     equation = next((e for e in line.equations if e.result == index), None)
-    if equation is None or not equation.binary or equation.mode != "=" or equation.scale != 1 or line.locked:
+    pair = None if equation is None else equation.pair
+    if equation is None or pair is None or equation.mode != "=" or equation.scale != 1 or line.locked:
         return None
-    operator, left, right, _ = equation.tree  # type: ignore[misc]
+    operator, left, right = pair
     if line.values[left] in COMMON and line.values[right] in COMMON:
         return None
     swapped = operator in "+*" and rng.random() < 0.5

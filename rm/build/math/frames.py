@@ -1,4 +1,4 @@
-"""Sentences that kinds add to a trace. Sound and flawed traces draw from the same pools, so that words give nothing away."""
+"""Sentences that kinds add to a trace. Sound and flawed traces share most of them, so that words give little away."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Labels of a flawed trace by the official math rubric, from where the flaw sits and how far it reaches.
 
 A written rule, no judge's opinion. A kind starts from the levels of a flaw that changes nothing else; it loses more in
-the dimensions that the rubric ties to it where the answer is lost, where at least half of the other steps rest on the flaw,
-and where the flaw sits in the first half.
+the dimensions that the rubric ties to it where the answer is lost, where at least half of the other steps rest on the
+flaw, and where the flaw sits in the first half.
 """
 
 from __future__ import annotations

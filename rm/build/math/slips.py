@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from fractions import Fraction
 
-from rm.build.math.equations import Equation, Line, decimals, evaluate
+from rm.build.math.equations import Equation, Line, Node, decimals, evaluate
 
 SLIPS = ("carry", "digit_swap", "sign", "off_by_one", "times_table", "decimal_place")
 
@@ -55,7 +55,8 @@ def _slip(name: str, line: Line, equation: Equation, right: Fraction, text: str,
 
 def _operands(line: Line, equation: Equation) -> tuple[str, Fraction, Fraction]:
     """The operator done last, and what it is done to (scaled as the result is displayed)."""
-    operator, left, right, _ = equation.tree  # type: ignore[misc]
+    assert isinstance(equation.tree, Node)
+    operator, left, right, _ = equation.tree
     one, other = evaluate(left, line.values), evaluate(right, line.values)
     return operator, one * equation.scale if equation.scale != 1 else one, other
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from rm.build.kinds import Unusable, Variant
 from rm.build.math.ends import backward_check
-from rm.build.math.equations import Equation, Line, Tree, display, evaluate, hidden, leaves, read_line
+from rm.build.math.equations import Equation, Line, Node, Tree, display, evaluate, hidden, leaves, read_line
 from rm.build.math.frames import lead
 from rm.build.math.grading import SOUND
 from rm.build.math.solution import Solution
@@ -20,7 +20,7 @@ from rm.build.math.wording import NO_END, closing, in_style, money, pieces, simp
 _CLOSED = 0.25
 _OPENERS = ("So, ", "Then, ", "Thus, ", "Therefore, ", "This means ", "Hence, ", "Next, ", "")
 _OPENER = re.compile(
-    r"^(?:so|then|thus|therefore|hence|next|now|finally|this means(?: that)?|that means(?: that)?|in total),?\s+(?=[A-Za-z])",
+    r"^(?:so|then|thus|therefore|hence|next|now|finally|(?:this|that) means(?: that)?|in total),?\s+(?=[A-Za-z])",
     re.IGNORECASE,
 )
 _ORDER = re.compile(
@@ -43,13 +43,17 @@ _SYNONYMS = (
 )
 # Words at the head of a sentence that may be written small inside one.
 _SMALL = frozenset(
-    "he she they it we the there this that these those in on at for after before each every if since when a an his her "
-    "their its to all half twice total one two three four five together over during from with of by".split()
+    re.findall(
+        r"\w+",
+        "he she they it we the there this that these those in on at for after before each every if since when a an his "
+        "her their its to all half twice total one two three four five together over during with from of by",
+    )
 )
 _CLAUSE = re.compile(r"[.;:]\s|,\s+(?:so|then|which|because|but)\b|\bbecause\b|\bsince\b")
 _BECAUSE = re.compile(r"\s+because\s+$")
 _REFERS_BACK = re.compile(
-    r"(?:so|and|but|or|however|then|thus|therefore|hence|this|that|these|those|it|after|the other|another|also|next|now|finally)\b",
+    r"(?:so|and|but|or|however|then|thus|therefore|hence|this|that|these|those|it|after|the other|another|also|next|now"
+    r"|first|second|finally)\b",
     re.IGNORECASE,
 )
 _PRONOUN = re.compile(
@@ -71,6 +75,8 @@ def reworded(solution: Solution, rng: random.Random) -> Variant | None:
         if stop is not None:
             text = text.rstrip(".") + ("." if stop else "")
         texts.append(text)
+    if texts == list(map(str, solution.lines)):
+        return None
     return _variant(solution, "reworded", _perhaps_closed(solution, texts, rng))
 
 
@@ -179,12 +185,8 @@ def reordered(solution: Solution, rng: random.Random) -> Variant | None:
     if not pairs:
         return None
     at = rng.choice(pairs)
-    first, second = _heads(str(lines[at]), str(lines[at + 1]))
-    return _variant(
-        solution,
-        "reordered",
-        _perhaps_closed(solution, [*map(str, lines[:at]), second, first, *map(str, lines[at + 2 :])], rng),
-    )
+    texts = list(map(str, (*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :])))
+    return _variant(solution, "reordered", _perhaps_closed(solution, texts, rng))
 
 
 def _hang_together(texts: Sequence[str]) -> bool:
@@ -193,12 +195,7 @@ def _hang_together(texts: Sequence[str]) -> bool:
     if _REFERS_BACK.match(first) or _REFERS_BACK.match(second):
         return True
     pronouns = [found[0].lower() if (found := _PRONOUN.match(text)) else "" for text in texts]
-    return any(pronouns) and pronouns[0] != pronouns[1] or bool(_PRONOUN.search(after) and not pronouns[0])
-
-
-def _heads(first: str, second: str) -> tuple[str, str]:
-    """Both lines with `First, ` and the like taken off."""
-    return tuple(_large(re.sub(r"^(?:first|second|next|then),?\s+", "", text, flags=re.I)) for text in (first, second))  # type: ignore[return-value]
+    return pronouns[0] != pronouns[1] or (_PRONOUN.match(after) is not None and not pronouns[0])
 
 
 def _all_uses(solution: Solution) -> list[set[int]]:
@@ -230,19 +227,19 @@ def split(solution: Solution, rng: random.Random) -> Variant | None:
 def _split(line: Line, equation: Equation, solution: Solution, rng: random.Random) -> tuple[str, str] | None:
     """The first two numbers, then their result and the rest."""
     tree: Tree = equation.tree
-    while isinstance(tree, tuple) and isinstance(tree[1], tuple):
-        tree = tree[1]
+    while isinstance(tree, Node) and isinstance(tree.left, Node):
+        tree = tree.left
     first = equation.first
-    if not isinstance(tree, tuple) or tree[1:3] != (first, first + 1) or tree[0] == "/":
+    if not isinstance(tree, Node) or tree[1:3] != (first, first + 1) or tree.operator == "/":
         return None
     units = [re.findall(r"[A-Za-z/]{2,}", line.texts[i]) for i in (first + 1, first + 2)]
-    if units[0] != units[1] or (tree[0] == "*" and units[0]):
+    if units[0] != units[1] or (tree.operator == "*" and units[0]):
         return None  # `3 apples + 1 banana + 4 oranges`: the intermediate result would have a wrong unit
     text = display(evaluate(tree, line.values), line.numbers[first], "=")
     if text is None or text.startswith("-"):
         return None
-    dollar = "$" if line.texts[first].endswith("$") or (line.texts[first + 1].endswith("$") and tree[0] != "/") else ""
-    pair = f"{money(line, first)} {tree[0]} {money(line, first + 1)} = {dollar}{text}"
+    dollar = "$" if line.texts[first].endswith("$") or (line.texts[first + 1].endswith("$")) else ""
+    pair = f"{money(line, first)} {tree.operator} {money(line, first + 1)} = {dollar}{text}"
     before, _, _ = pieces(line, equation)
     rest = "".join(t + n for t, n in zip(line.texts[first + 2 :], (*line.numbers[first + 2 :], ""), strict=True))
     return lead(in_style(pair, solution.lines), rng), f"{before}{dollar}{text}{rest}"
@@ -297,19 +294,17 @@ def commuted(solution: Solution, rng: random.Random) -> Variant | None:
     for line in solution.lines:
         numbers = list(line.numbers)
         for equation in line.equations:
-            if (
-                not equation.binary
-                or line.locked
-                or not isinstance(equation.tree, tuple)
-                or equation.tree[0] not in "+*"
-            ):
+            pair = equation.pair
+            if pair is None or line.locked or pair.operator not in "+*":
                 continue
-            left, right = equation.first, equation.last
+            _, left, right = pair
             between, after = line.texts[right], line.texts[right + 1]
             alike = line.texts[left].endswith("$") == between.endswith("$")
             if alike and len(between.strip(" $")) == 1 and re.match(r"\s*=", after) and rng.random() < 0.8:
                 numbers[left], numbers[right] = numbers[right], numbers[left]
         texts.append("".join(t + n for t, n in zip(line.texts, (*numbers, ""), strict=True)))
+    if texts == list(map(str, solution.lines)):
+        return None
     return _variant(solution, "commuted", _perhaps_closed(solution, texts, rng))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from rm.build.kinds import Variant
-from rm.build.math.equations import Equation, Line, Tree, display, leaves
+from rm.build.math.equations import Equation, Line, Node, Tree, display, leaves
 from rm.build.math.frames import conclusion
 from rm.build.math.grading import ANSWER_LOST, Harm, grade
 from rm.build.math.solution import Solution
@@ -38,14 +38,14 @@ INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
 
 def written(tree: Tree, numbers: Sequence[str]) -> str:
     """A tree as text, numbers as the line shows them: `(3 + 4) * 2`."""
-    if isinstance(tree, tuple):
+    if isinstance(tree, Node):
         operator, left, right, site = tree
         if site < 0 and right == 100 and operator == "/" and isinstance(left, int):
             return written(left, numbers) + "%"
         one, other = written(left, numbers), written(right, numbers)
-        if isinstance(left, tuple) and operator in "*/" and left[0] in "+-":
+        if isinstance(left, Node) and operator in "*/" and left.operator in "+-":
             one = f"({one})"
-        if isinstance(right, tuple) and (operator in "*/-") and not (operator == "-" and right[0] in "*/"):
+        if isinstance(right, Node) and (operator in "*/-") and not (operator == "-" and right.operator in "*/"):
             other = f"({other})"
         return f"{one} {operator} {other}"
     return numbers[tree] if isinstance(tree, int) else plain(tree)
