@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from rm.build.kinds import Variant
-from rm.build.math.equations import Equation, Line, Tree, evaluate, leaves
+from rm.build.math.equations import Equation, Line, Node, Tree, evaluate, leaves
 from rm.build.math.slips import misread, slips
 from rm.build.math.solution import COMMON, Solution, carry, recompute
 from rm.build.math.wording import (
+    INVERSE,
     answer_in,
     carried_into,
     differing,
@@ -28,7 +30,9 @@ _NAMES = {"+": "added", "-": "subtracted", "*": "multiplied", "/": "divided"}
 _LIKELY = {"+": "-*/", "-": "+/*", "*": "/+-", "/": "*-+"}
 _SYMBOLS = {"+": "+", "-": "-–−", "*": "*x×", "/": "/÷"}
 _TRIES = 6
-_RATE = re.compile(r"\b(?:each|every|per|apiece)\b|/\s?[a-z]|\ban? (?:day|week|month|year|hour|minute|night|dozen)\b|%", re.IGNORECASE)
+_RATE = re.compile(
+    r"\b(?:each|every|per|apiece)\b|/\s?[a-z]|\ban? (?:day|week|month|year|hour|minute|night|dozen)\b|%", re.IGNORECASE
+)
 # Sizes of units, and what people take them for.
 _CONVERSIONS: Mapping[Fraction, tuple[int, ...]] = {
     Fraction(right): wrong
@@ -44,9 +48,9 @@ _CONVERSIONS: Mapping[Fraction, tuple[int, ...]] = {
         36: (12, 30),
         100: (10, 1000),
         1000: (100,),
-        4: (5, 7),
-        3: (12,),
-        8: (12,),
+        3600: (60, 360),
+        128: (16, 64, 100),
+        5280: (1000, 5000),
     }.items()
 }
 
@@ -89,14 +93,14 @@ def wrong_operation(solution: Solution, rng: random.Random) -> Variant | None:
             wrote = written(changed.equations[line.equations.index(equation)].tree, line.numbers)
             why = (
                 f"step {step + 1}: {wrote} where {expression_of(line, equation)} is needed "
-                f"({_NAMES[operator]}, should be {_NAMES[node[0]]})"
+                f"({_NAMES[operator]}, should be {_NAMES[node.operator]})"
             )
-            return _carried(solution, "wrong_operation", step, lines, why, operators=[node[0], operator])
+            return _carried(solution, "wrong_operation", step, lines, why, operators=[node.operator, operator])
     return None
 
 
 def misread_quantity(solution: Solution, rng: random.Random) -> Variant | None:
-    """A number of the problem is read as another, here and wherever it is used; or one known quantity stands for another."""
+    """A number of the problem is read as another wherever it is used; or a step uses one known quantity for another."""
     makers = (_misread, _mixed_up) if rng.random() < 0.6 else (_mixed_up, _misread)
     return next((found for make in makers if (found := make(solution, rng)) is not None), None)
 
@@ -128,7 +132,9 @@ def _mixed_up(solution: Solution, rng: random.Random) -> Variant | None:
                 return None
             wrong, right = rng.choice(sorted(known)), line.values[index]
             places = {i: wrong for i, value in enumerate(line.values) if value == right}
-            if len(places) > 1 and any(i in leaves(e.tree) for e in line.equations if e is not equation for i in places):
+            if len(places) > 1 and any(
+                i in leaves(e.tree) for e in line.equations if e is not equation for i in places
+            ):
                 continue
             lines = _edited(solution, step, line, places)
             if lines is None or lines[step].numbers[equation.result] == line.numbers[equation.result]:
@@ -149,7 +155,9 @@ def swapped_quantities(solution: Solution, rng: random.Random) -> Variant | None
         lines = _from(solution, step, {a: b, b: a})
         if lines is None or answer_in(solution, lines) == answer_in(solution, solution.lines):
             continue
-        first = next((i for i in differing(solution.lines, lines) if _results_differ(solution.lines[i], lines[i])), None)
+        first = next(
+            (i for i in differing(solution.lines, lines) if _results_differ(solution.lines[i], lines[i])), None
+        )
         if first is None:
             continue
         why = f"step {step + 1}: {places[a][1]} and {places[b][1]} of the problem have changed places"
@@ -158,7 +166,7 @@ def swapped_quantities(solution: Solution, rng: random.Random) -> Variant | None
 
 
 def wrong_unit_or_rate(solution: Solution, rng: random.Random) -> Variant | None:
-    """A wrong size of a unit; or a rate stands for the total that an earlier step made of it, or the total for the rate."""
+    """A wrong size of a unit; or a rate stands for the total that a step made of it, or the total for the rate."""
     makers = (_wrong_conversion, _rate_for_total)
     return next((found for make in makers if (found := make(solution, rng)) is not None), None)
 
@@ -166,11 +174,11 @@ def wrong_unit_or_rate(solution: Solution, rng: random.Random) -> Variant | None
 def _wrong_conversion(solution: Solution, rng: random.Random) -> Variant | None:
     for step, equation in shown_sites(solution, rng):
         line = solution.lines[step]
-        if not isinstance(equation.tree, tuple) or equation.tree[0] not in "*/":
+        if not isinstance(equation.tree, Node) or equation.tree.operator not in "*/":
             continue
         for index in leaves(equation.tree):
             value = line.values[index]
-            if value not in _CONVERSIONS or value in solution.given or value in solution.makers or value < 7:
+            if value not in _CONVERSIONS or value in solution.given or value in solution.makers:
                 continue
             for size in rng.sample(_CONVERSIONS[value], len(_CONVERSIONS[value])):
                 wrong = Fraction(size)
@@ -186,19 +194,18 @@ def _wrong_conversion(solution: Solution, rng: random.Random) -> Variant | None:
 
 def _rate_for_total(solution: Solution, rng: random.Random) -> Variant | None:
     uses = [
-        (user, maker, equation)
+        (user, maker, equation, pair)
         for maker, equation in solution.sites
-        if isinstance(equation.tree, tuple) and equation.tree[0] in "*/" and equation.binary
+        if (pair := equation.pair) is not None and pair.operator in "*/"
         for user in solution.users[maker]
     ]
-    for user, maker, equation in rng.sample(uses, min(_TRIES, len(uses))):
+    for user, maker, equation, (operator, left, right) in rng.sample(uses, min(_TRIES, len(uses))):
         source, line = solution.lines[maker], solution.lines[user]
         total = source.values[equation.result]
         inside = [i for e in line.equations for i in leaves(e.tree) if line.values[i] == total]
         if not inside or not _RATE.search(str(source)):
             continue
-        left, right = equation.tree[1], equation.tree[2]  # type: ignore[index, misc]
-        choices = [left] if equation.tree[0] == "/" else rng.sample([left, right], 2)  # type: ignore[index, misc]
+        choices = [left] if operator == "/" else rng.sample([left, right], 2)
         for operand in choices:
             factor = source.numbers[right if operand == left else left]
             rate = source.values[operand]
@@ -207,7 +214,7 @@ def _rate_for_total(solution: Solution, rng: random.Random) -> Variant | None:
             lines = _edited(solution, user, line, {i: rate for i, v in enumerate(line.values) if v == total})
             if lines is None or not _results_differ(line, lines[user]):
                 continue
-            verb = "multiplies" if equation.tree[0] == "*" else "divides"  # type: ignore[index, misc]
+            verb = "multiplies" if operator == "*" else "divides"
             why = (
                 f"step {user + 1}: uses {source.numbers[operand]}, which step {maker + 1} {verb} by {factor}, "
                 f"where {source.numbers[equation.result]} is needed"
@@ -218,7 +225,7 @@ def _rate_for_total(solution: Solution, rng: random.Random) -> Variant | None:
 
 
 def _carried(
-    solution: Solution, kind: str, step: int, lines: Sequence[Line], why: str, profile: str = "", **metadata: object
+    solution: Solution, kind: str, step: int, lines: Sequence[Line], why: str, profile: str = "", **metadata: Any
 ) -> Variant | None:
     others = [i for i in differing(solution.lines, lines) if i != step]
     return flawed(
@@ -238,7 +245,7 @@ def _carried(
 def _with_result(
     solution: Solution, step: int, line: Line, equation: Equation, wrong: Fraction
 ) -> tuple[Line, ...] | None:
-    """All lines where `line` stands at `step` with another result, carried on; None where nothing sensible comes of it."""
+    """All lines where `line` stands at `step` with another result, carried on; None where that cannot be."""
     return _edited(solution, step, line, {}, {equation.result: wrong})
 
 
@@ -277,8 +284,15 @@ def _from(solution: Solution, step: int, changed: Mapping[Fraction, Fraction]) -
         return None
     lines = (*solution.lines[:step], *rest)
     altered = differing(solution.lines, lines)
-    made = {solution.lines[i].values[e.result] for i in altered for e in solution.lines[i].equations if _moved(i, e, solution, lines)}
-    if not made or any(value in solution.given or len(solution.makers[value]) > 1 for value in made if _used(value, solution)):
+    made = {
+        solution.lines[i].values[e.result]
+        for i in altered
+        for e in solution.lines[i].equations
+        if _moved(i, e, solution, lines)
+    }
+    if not made or any(
+        value in solution.given or len(solution.makers[value]) > 1 for value in made if _used(value, solution)
+    ):
         return None
     return lines
 
@@ -319,11 +333,11 @@ def _value(line: Line, equation: Equation) -> Fraction | None:
         return None
 
 
-def _operators(equation: Equation, rng: random.Random) -> Iterator[tuple[tuple[str, Tree, Tree, int], str]]:
+def _operators(equation: Equation, rng: random.Random) -> Iterator[tuple[Node, str]]:
     """(node of the tree, another operator for it) that keeps the way the text is read."""
-    nodes = [node for node in _nodes(equation.tree) if node[3] >= 0]
+    nodes = [node for node in _nodes(equation.tree) if node.site >= 0]
     for node in rng.sample(nodes, len(nodes)):
-        others = _LIKELY[node[0]] if equation.binary else {"+": "-", "-": "+", "*": "/", "/": "*"}[node[0]]
+        others = _LIKELY[node.operator] if equation.pair is not None else INVERSE[node.operator]
         order = list(others)
         if len(order) > 1 and rng.random() < 0.4:
             rng.shuffle(order)
@@ -331,31 +345,29 @@ def _operators(equation: Equation, rng: random.Random) -> Iterator[tuple[tuple[s
             yield node, operator
 
 
-def _nodes(tree: Tree) -> list[tuple[str, Tree, Tree, int]]:
-    return [tree, *_nodes(tree[1]), *_nodes(tree[2])] if isinstance(tree, tuple) else []
+def _nodes(tree: Tree) -> list[Node]:
+    return [tree, *_nodes(tree.left), *_nodes(tree.right)] if isinstance(tree, Node) else []
 
 
-def with_operator(
-    solution: Solution, line: Line, equation: Equation, node: tuple[str, Tree, Tree, int], operator: str
-) -> Line | None:
+def with_operator(solution: Solution, line: Line, equation: Equation, node: Node, operator: str) -> Line | None:
     """The line with another operator at a node of an equation; None where the text does not show it as one sign."""
-    text = line.texts[node[3]]
-    signs = [sign for sign in _SYMBOLS[node[0]] if sign in text]
+    text = line.texts[node.site]
+    signs = [sign for sign in _SYMBOLS[node.operator] if sign in text]
     if len(signs) != 1 or text.count(signs[0]) != 1 or (signs[0] == "x" and "x" not in text.split()):
         return None
     sign = operator if operator != "*" else style(solution.lines)[1]
     if sign == "x" and f" {signs[0]} " not in text:
         sign = "*"
-    texts = (*line.texts[: node[3]], text.replace(signs[0], sign), *line.texts[node[3] + 1 :])
+    texts = (*line.texts[: node.site], text.replace(signs[0], sign), *line.texts[node.site + 1 :])
     tree = _with_node(equation.tree, node, operator)
     equations = tuple(replace(e, tree=tree) if e is equation else e for e in line.equations)
     return replace(line, texts=texts, equations=equations)
 
 
-def _with_node(tree: Tree, node: tuple[str, Tree, Tree, int], operator: str) -> Tree:
+def _with_node(tree: Tree, node: Node, operator: str) -> Tree:
     if tree is node:
-        return (operator, *node[1:])
-    if isinstance(tree, tuple):
-        return (tree[0], _with_node(tree[1], node, operator), _with_node(tree[2], node, operator), tree[3])
+        return node._replace(operator=operator)
+    if isinstance(tree, Node):
+        left, right = _with_node(tree.left, node, operator), _with_node(tree.right, node, operator)
+        return tree._replace(left=left, right=right)
     return tree
-

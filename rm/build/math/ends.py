@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from rm.build.kinds import Variant
 from rm.build.math.changed import shown_sites, with_operator
-from rm.build.math.equations import Equation, Line, display, displayed_as, evaluate, hidden, value_of
+from rm.build.math.equations import Equation, Line, Node, display, displayed_as, evaluate, hidden, value_of
 from rm.build.math.frames import CHECKS, TAKEN, lead
 from rm.build.math.slips import misread, slips
 from rm.build.math.solution import COMMON, Solution, carry, recompute
@@ -28,9 +28,11 @@ from rm.build.math.wording import (
     written,
 )
 
+_SAID = 0.1
+
 
 def wrong_target(solution: Solution, rng: random.Random) -> Variant | None:
-    """The trace answers another question: it stops at an earlier quantity, goes on to a further one, or names another."""
+    """The trace answers another question: it stops too early, goes on too far, or names another quantity."""
     makers = rng.sample((_stops, _goes_on, _names_another), 3)
     return next((found for make in makers if (found := make(solution, rng)) is not None), None)
 
@@ -66,7 +68,7 @@ def _stops(solution: Solution, rng: random.Random) -> Variant | None:
         first=step + 1 if closed else step,
         spoiled=len(solution.lines) - step - 1,
         answer=number.lstrip("$"),
-        why=f"the trace stops at {number} (step {step + 1}), which is not what is asked for; the steps after it are missing",
+        why=f"step {step + 1}: the trace stops at {number}, which is not what is asked for; the later steps are missing",
         how="stops",
     )
 
@@ -82,25 +84,38 @@ def _goes_on(solution: Solution, rng: random.Random) -> Variant | None:
     rng.shuffle(choices)
     for value in choices[:6]:
         for operator in rng.sample("+-/", 3):
-            new = {"+": answer + value, "-": answer - value, "/": answer / value}[operator]
+            new = {"+": answer + value, "-": answer - value, "/": Fraction(answer, value)}[operator]
             text = display(new, line.numbers[index], "=")
             if text is None or new <= 0 or new.denominator != 1 or new == answer:
                 continue
             expression = in_style(f"{line.numbers[index]} {operator} {known[value]}", solution.lines)
-            extra = lead(f"{expression} = {text}", rng)
-            lines = (*solution.lines, extra, closing(solution, text, rng)) if rng.random() < 0.4 else (*solution.lines, extra)
+            extra = _in_place_of(line, index, expression, text, rng)
+            end = [closing(solution, text, rng)] if rng.random() < 0.4 else []
+            at = len(solution.lines)
             return flawed(
                 solution,
                 "wrong_target",
-                lines,
-                step=len(solution.lines) - 1,
-                first=len(solution.lines),
+                (*solution.lines, extra, *end),
+                step=at - 1,
+                first=at,
                 spoiled=0,
                 answer=text,
-                why=f"step {len(solution.lines) + 1}: {line.numbers[index]} is what is asked for, but the trace goes on to {text}",
+                why=f"step {at + 1}: {line.numbers[index]} is what is asked for, but the trace goes on to {text}",
                 how="goes_on",
             )
     return None
+
+
+def _in_place_of(line: Line, index: int, expression: str, result: str, rng: random.Random) -> str:
+    """The line's own sentence about another calculation, or the calculation alone."""
+    equation = next(e for e in line.equations if e.result == index)
+    calculation = f"{expression} = {result}"
+    if len(line.equations) > 1 or not simple(line, equation) or hidden(equation.tree):
+        return lead(calculation, rng)
+    before, _, after = pieces(line, equation)
+    if line.values.count(line.values[index]) > 1:
+        return lead(calculation, rng)
+    return f"{before}{calculation}{after}"
 
 
 def _names_another(solution: Solution, rng: random.Random) -> Variant | None:
@@ -109,6 +124,7 @@ def _names_another(solution: Solution, rng: random.Random) -> Variant | None:
         return None
     step, equation = rng.choice(places)
     number = money(solution.lines[step], equation.result)
+    at = len(solution.lines)
     return flawed(
         solution,
         "wrong_target",
@@ -117,7 +133,7 @@ def _names_another(solution: Solution, rng: random.Random) -> Variant | None:
         first=len(solution.lines),
         spoiled=0,
         answer=number.lstrip("$"),
-        why=f"step {len(solution.lines) + 1}: concludes {number}, the result of step {step + 1}, and not {solution.answer_text}",
+        why=f"step {at + 1}: concludes {number}, the result of step {step + 1}, and not {solution.answer_text}",
         how="names_another",
     )
 
@@ -129,7 +145,7 @@ def unsupported_conclusion(solution: Solution, rng: random.Random) -> Variant | 
     keeps = [k for k in range(1, line_at + 1) if not any(solution.answer in line.results for line in lines[:k])]
     if not keeps:
         return None
-    keep = rng.choice(keeps)
+    keep = max(rng.choice(keeps), rng.choice(keeps))
     text = lines[line_at].numbers[index]
     if rng.random() < 0.5:
         wrong = misread(text, value_of(text), rng)
@@ -164,10 +180,12 @@ def invented_condition(solution: Solution, rng: random.Random) -> Variant | None
         if equation is not line.equations[-1]:
             continue
         value = line.values[equation.result]
-        amount = Fraction(rng.randint(2, int(min(value - 1, 3 + value / 4))))
+        amount = Fraction(rng.randint(2, min(int(value) - 1, 3 + int(value) // 4)))
         if amount in solution.given or amount in line.values:
             continue
-        for make in rng.sample(_INVENTIONS, len(_INVENTIONS)):
+        # mostly in words that the trace has anyway
+        ways = rng.sample((_in_the_step, _in_own_words), 2)
+        for make in (_said, *ways) if rng.random() < _SAID else ways:
             made = make(solution, step, equation, amount, rng)
             if made is None:
                 continue
@@ -214,7 +232,8 @@ def _in_the_step(
         return None
     gap, _ = style(solution.lines)
     space = expression[len(expression.rstrip()) :]
-    new = f"{before}{expression.rstrip()}{gap}{operator}{gap}{plain(amount)}{space}={result.removesuffix(shown)}{text}{after}"
+    changed = f"{expression.rstrip()}{gap}{operator}{gap}{plain(amount)}{space}={result.removesuffix(shown)}{text}"
+    new = f"{before}{changed}{after}"
     told = f"{'adds' if operator == '+' else 'takes off'} {plain(amount)}"
     return (new,), "in_the_step", told, text
 
@@ -234,20 +253,19 @@ def _in_own_words(
         return None
     _, sign, result = calculation.rpartition("=")
     gap, _ = style(solution.lines)
-    new = f"{before}{money(line, equation.result)}{gap}{operator}{gap}{plain(amount)}{gap}{sign}{result.removesuffix(shown)}{text}{after}"
+    changed = f"{money(line, equation.result)}{gap}{operator}{gap}{plain(amount)}{gap}{sign}"
+    new = f"{before}{changed}{result.removesuffix(shown)}{text}{after}"
     told = f"{'adds' if operator == '+' else 'takes off'} {plain(amount)} {'to' if operator == '+' else 'from'} {shown}"
     return (line, new), "in_own_words", told, text
 
 
 def _said(solution: Solution, step: int, equation: Equation, amount: Fraction, rng: random.Random) -> _Invention | None:
     """A sentence of `TAKEN` follows the step."""
-    if rng.random() < 0.5:
-        return None
     line = solution.lines[step]
     value, shown = line.values[equation.result], line.numbers[equation.result]
     frame = rng.choice(TAKEN)
     key = next(key for key in ("left", "more", "double", "half") if f"{{{key}}}" in frame)
-    new = {"left": value - amount, "more": value + amount, "double": value * 2, "half": value / 2}[key]
+    new = {"left": value - amount, "more": value + amount, "double": value * 2, "half": Fraction(value, 2)}[key]
     text = display(new, shown, "=")
     if text is None or (value.denominator == 1 and new.denominator != 1):
         return None
@@ -256,9 +274,6 @@ def _said(solution: Solution, step: int, equation: Equation, amount: Fraction, r
     expression, _, result = calculation.partition(" = ")
     sentence = f"{told}{in_style(f'{shown} {expression}', solution.lines)} = {result}"
     return (line, sentence), "said", f"turns {shown} into {text}", text
-
-
-_INVENTIONS = (_in_the_step, _in_own_words, _said)
 
 
 def right_answer_wrong_way(solution: Solution, rng: random.Random) -> Variant | None:
@@ -294,8 +309,8 @@ def _cancelling(solution: Solution, rng: random.Random) -> Variant | None:
             line, shown = lines[step], head.numbers[equation.result]
             why = (
                 f"step {step + 1}: {expression_of(line, equation)} is {line.numbers[equation.result]}, not {shown}; "
-                f"step {user + 1}: {written(last.tree, back.numbers)} is {plain(true)}, not {back.numbers[last.result]}: "
-                "two errors cancel"
+                f"step {user + 1}: {written(last.tree, back.numbers)} is {plain(true)}, "
+                f"not {back.numbers[last.result]}: two errors cancel"
             )
             return flawed(
                 solution,
@@ -316,24 +331,23 @@ def _asserted(solution: Solution, rng: random.Random) -> Variant | None:
     lines = solution.lines
     for step, equation in shown_sites(solution, rng):
         line = lines[step]
-        if not equation.binary:
-            continue
         node = equation.tree
-        for operator in rng.sample([o for o in "+-*/" if o != node[0]], 3):  # type: ignore[index, misc]
-            changed = with_operator(solution, line, equation, node, operator)  # type: ignore[arg-type]
+        if equation.pair is None or not isinstance(node, Node):
+            continue
+        for operator in rng.sample([o for o in "+-*/" if o != node.operator], 3):
+            changed = with_operator(solution, line, equation, node, operator)
             if changed is None:
                 continue
             try:
-                true = evaluate((operator, *node[1:]), line.values) * equation.scale  # type: ignore[index, misc]
+                true = evaluate(node._replace(operator=operator), line.values) * equation.scale
             except ZeroDivisionError:
                 continue
             if true <= 0 or true == line.values[equation.result]:
                 continue
-            wrote = written((operator, *node[1:]), line.numbers)  # type: ignore[index, misc]
+            wrote = written(node._replace(operator=operator), line.numbers)
             right = line.numbers[equation.result]
-            why = (
-                f"step {step + 1}: {wrote} is {plain(true)}; {right} is right, but comes from {expression_of(line, equation)}"
-            )
+            source = expression_of(line, equation)
+            why = f"step {step + 1}: {wrote} is {plain(true)}; {right} is right, but comes from {source}"
             return flawed(
                 solution,
                 "right_answer_wrong_way",
@@ -356,12 +370,15 @@ def answer_given_away(solution: Solution, rng: random.Random) -> Variant | None:
     first = closing(solution, number, rng)
     backward = backward_check(solution, rng)
     keeps = [k for k in range(1, line_at + 1) if not any(solution.answer in line.results for line in lines[:k])]
-    how = rng.choice(["only"] + ["begins"] * 2 * bool(keeps) + ["checked"] * 2 * (backward is not None))
+    how = rng.choice(["only"] + ["begins"] * 5 * bool(keeps) + ["checked"] * (backward is not None))
     body: tuple[Line | str, ...] = ()
     told = "nothing leads to it"
     if how == "begins":
-        keep = rng.choice(keeps)
-        body, told = lines[:keep], f"the {'steps' if keep > 1 else 'step'} after it do{'es' * (keep == 1)} not lead to it"
+        keep = max(rng.choice(keeps), rng.choice(keeps))
+        body, told = (
+            lines[:keep],
+            f"the {'steps' if keep > 1 else 'step'} after it do{'es' * (keep == 1)} not lead to it",
+        )
     elif how == "checked":
         body, told = (backward or "",), "the calculation after it starts from it"
     return flawed(
@@ -382,9 +399,10 @@ def backward_check(solution: Solution, rng: random.Random) -> str | None:
     line_at, index = solution.answer_site
     line = solution.lines[line_at]
     equation = next((e for e in line.equations if e.result == index), None)
-    if equation is None or not equation.binary or equation.mode != "=" or equation.scale != 1 or line.locked:
+    pair = None if equation is None else equation.pair
+    if equation is None or pair is None or equation.mode != "=" or equation.scale != 1 or line.locked:
         return None
-    operator, left, right, _ = equation.tree  # type: ignore[misc]
+    operator, left, right = pair
     if line.values[left] in COMMON and line.values[right] in COMMON:
         return None
     swapped = operator in "+*" and rng.random() < 0.5

@@ -1,4 +1,4 @@
-"""Sentences that kinds add to a trace. Sound and flawed traces draw from the same pools, so that words give nothing away."""
+"""Sentences that kinds add to a trace. Sound and flawed traces share most of them, so that words give little away."""
 
 from __future__ import annotations
 
@@ -38,17 +38,6 @@ TAKEN = (
     "Only half of this counts, so it comes to {value} / 2 = {half}.",
 )
 """A condition that no problem states: `invented_condition`."""
-
-NOTES = (
-    "We leave out none of these, so it stays at {}.",
-    "All of these count, so it stays at {}.",
-    "We have nothing to take off, so it comes to {}.",
-    "Nothing more must be added, so it comes to {}.",
-    "There are no more to count, so it stays at {}.",
-    "This has to be done once only, so it comes to {}.",
-    "All of this counts, so it comes to {}.",
-)
-"""The same words about a result that is complete: `noted`."""
 
 
 def conclusion(number: str, rng: random.Random) -> str:

@@ -1,8 +1,8 @@
 """Labels of a flawed trace by the official math rubric, from where the flaw sits and how far it reaches.
 
 A written rule, no judge's opinion. A kind starts from the levels of a flaw that changes nothing else; it loses more in
-the dimensions that the rubric ties to it where the answer is lost, where at least half of the other steps rest on the flaw,
-and where the flaw sits in the first half.
+the dimensions that the rubric ties to it where the answer is lost, where at least half of the other steps rest on the
+flaw, and where the flaw sits in the first half.
 """
 
 from __future__ import annotations
@@ -64,6 +64,19 @@ PROFILES: Mapping[str, Profile] = {
     "right_answer_wrong_way": Profile((4, 3, 3, 2, 2), {}, {_CC: 1}, {_SS: 1}),
     "answer_given_away": Profile((3, 2, 2, 4, 1), {}, {_SS: 1, _SC: 1, _AS: 1}, {_PU: 1}),
 }
+
+ANSWER_LOST = frozenset(
+    (
+        "arithmetic_slip",
+        "wrong_operation",
+        "misread_quantity",
+        "swapped_quantities",
+        "wrong_unit_or_rate",
+        "wrong_target",
+        "invented_condition",
+    )
+)
+"""Kinds whose traces never lead to the right answer."""
 
 
 def grade(profile: str, harm: Harm) -> tuple[dict[str, int], float]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rm.build.kinds import Variant
 from rm.build.math.changed import shown_sites
-from rm.build.math.equations import Equation, Line, display, evaluate, hidden, read_line
+from rm.build.math.equations import Equation, Line, Pair, display, evaluate, hidden, read_line
 from rm.build.math.solution import PLAIN, Solution, carry
 from rm.build.math.wording import (
     INVERSE,
@@ -37,7 +37,7 @@ def dropped_step(solution: Solution, rng: random.Random) -> Variant | None:
         first=user - 1,
         spoiled=len(solution.dependents(step)),
         answer=solution.answer_text,
-        why=f"step {user}: uses {' and '.join(numbers)}, which no step before it gives: the step that computes it is missing",
+        why=f"step {user}: uses {' and '.join(numbers)}, which nothing before it gives: a step is missing",
     )
 
 
@@ -84,9 +84,10 @@ def _done_twice(solution: Solution, rng: random.Random) -> Variant | None:
     lines = solution.lines
     for step, equation in shown_sites(solution, rng):
         line = lines[step]
-        if not equation.binary or len(line.equations) > 1:
+        pair = equation.pair
+        if pair is None or len(line.equations) > 1:
             continue
-        again = _applied_again(line, equation, rng)
+        again = _applied_again(line, equation, pair, rng)
         if again is None:
             continue
         once, twice = line.values[equation.result], again.values[equation.result]
@@ -116,10 +117,9 @@ def _done_twice(solution: Solution, rng: random.Random) -> Variant | None:
     return None
 
 
-def _applied_again(line: Line, equation: Equation, rng: random.Random) -> Line | None:
+def _applied_again(line: Line, equation: Equation, pair: Pair, rng: random.Random) -> Line | None:
     """The line with its own result in place of an operand."""
-    operator = equation.tree[0]  # type: ignore[index, misc]
-    operands = [equation.first] if operator in "-/" else rng.sample([equation.first, equation.last], 2)
+    operands = [pair.left] if pair.operator in "-/" else rng.sample([pair.left, pair.right], 2)
     value = line.values[equation.result]
     for index in operands:
         if line.values.count(line.values[index]) > 1 or line.values.count(value) > 1:
@@ -196,23 +196,24 @@ def _backward(line: Line, equation: Equation, user: Line, manner: tuple[str, str
     """(the line with its value computed from the user's result, that calculation, that result)."""
     value = line.values[equation.result]
     for later in user.equations:
-        if not later.binary or later.mode != "=" or later.scale != 1:
+        pair = later.pair
+        if pair is None or later.mode != "=" or later.scale != 1:
             continue
-        operator, left, right, _ = later.tree  # type: ignore[misc]
+        operator, left, right = pair
         if value not in (user.values[left], user.values[right]) or user.values[left] == user.values[right]:
             continue
         result = later.result
         if value == user.values[left]:
-            tree = (INVERSE[operator], result, right)
+            back = Pair(INVERSE[operator], result, right)
         elif operator in "+*":
-            tree = (INVERSE[operator], result, left)
+            back = Pair(INVERSE[operator], result, left)
         else:
-            tree = (operator, left, result)  # w - v = r, so v = w - r
+            back = Pair(operator, left, result)  # w - v = r, so v = w - r
         dollar = any(money(line, i).startswith("$") for i in (*range(equation.first, equation.last + 1),))
-        one, other = (money(user, i) if dollar else user.numbers[i] for i in tree[1:])
-        inverse = f"{user.numbers[tree[1]]} {tree[0]} {user.numbers[tree[2]]}"
+        one, other = (money(user, i) if dollar else user.numbers[i] for i in back[1:])
+        inverse = f"{user.numbers[back.left]} {back.operator} {user.numbers[back.right]}"
         gap, times = manner
-        sign = tree[0] if tree[0] != "*" else times
+        sign = back.operator if back.operator != "*" else times
         before = "".join(t + n for t, n in zip(line.texts, line.numbers[: equation.first], strict=False))
         before += line.texts[equation.first].removesuffix("$")
         equals = line.texts[equation.result]
@@ -223,5 +224,3 @@ def _backward(line: Line, equation: Equation, user: Line, manner: tuple[str, str
         text = f"{before}{one}{gap}{sign}{gap}{other}{after}"
         return read_line(text), inverse, user.numbers[result]
     return None
-
-

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from fractions import Fraction
 
-from rm.build.math.equations import Equation, Line, decimals, evaluate
+from rm.build.math.equations import Equation, Line, Node, decimals, evaluate
 
 SLIPS = ("carry", "digit_swap", "sign", "off_by_one", "times_table", "decimal_place")
 
@@ -35,9 +35,7 @@ def misread(text: str, value: Fraction, rng: random.Random) -> Fraction | None:
     return Fraction(digits[:at] + new + digits[at + 1 :])
 
 
-def _slip(
-    name: str, line: Line, equation: Equation, right: Fraction, text: str, rng: random.Random
-) -> Fraction | None:
+def _slip(name: str, line: Line, equation: Equation, right: Fraction, text: str, rng: random.Random) -> Fraction | None:
     unit = Fraction(1, 10 ** decimals(text))
     if name == "digit_swap":
         return _digit_swap(text, right, rng)
@@ -47,7 +45,7 @@ def _slip(
     if name == "sign":
         return None if operator not in ("+", "-") else left - other if operator == "+" else left + other
     if name == "decimal_place":
-        return None if operator not in ("*", "/") else right * 10 if rng.random() < 0.5 else right / 10
+        return None if operator not in ("*", "/") else right * 10 if rng.random() < 0.5 else Fraction(right, 10)
     if left.denominator != 1 or other.denominator != 1 or left <= 0 or other <= 0:
         return None
     if name == "times_table":
@@ -57,7 +55,8 @@ def _slip(
 
 def _operands(line: Line, equation: Equation) -> tuple[str, Fraction, Fraction]:
     """The operator done last, and what it is done to (scaled as the result is displayed)."""
-    operator, left, right, _ = equation.tree  # type: ignore[misc]
+    assert isinstance(equation.tree, Node)
+    operator, left, right, _ = equation.tree
     one, other = evaluate(left, line.values), evaluate(right, line.values)
     return operator, one * equation.scale if equation.scale != 1 else one, other
 
@@ -79,7 +78,9 @@ def _digit_swap(text: str, value: Fraction, rng: random.Random) -> Fraction | No
 def _carry(operator: str, left: int, other: int, right: Fraction, rng: random.Random) -> Fraction | None:
     """One carry forgotten in a written sum or product, or one borrow in a difference."""
     if operator == "+":
-        wrong = [right - 10 ** (k + 1) for k in range(6) if left % 10 ** (k + 1) + other % 10 ** (k + 1) >= 10 ** (k + 1)]
+        wrong = [
+            right - 10 ** (k + 1) for k in range(6) if left % 10 ** (k + 1) + other % 10 ** (k + 1) >= 10 ** (k + 1)
+        ]
     elif operator == "-":
         wrong = [right + 10 ** (k + 1) for k in range(6) if left % 10 ** (k + 1) < other % 10 ** (k + 1)]
     elif operator == "*" and min(left, other) < 10 <= max(left, other):

@@ -1,8 +1,8 @@
 """A worked solution as the kinds see it: which number comes from where, and what follows if one of them changes.
 
 Numbers are linked by value: a number that an earlier line computed, and that the problem does not name, is a use of
-that line. A result whose value is also given, computed elsewhere or a unit's size is no place for a change, since its uses
-would be in doubt.
+that line. A result whose value is also given, computed elsewhere or a unit's size is no place for a change, since its
+uses would be in doubt.
 """
 
 from __future__ import annotations
@@ -14,7 +14,19 @@ from fractions import Fraction
 from functools import cached_property
 
 from rm.build.kinds import Unusable
-from rm.build.math.equations import HUNDRED, Equation, Line, display, evaluate, hidden, leaves, read_line, value_of
+from rm.build.math.equations import (
+    HUNDRED,
+    Equation,
+    Line,
+    Node,
+    Tree,
+    display,
+    evaluate,
+    hidden,
+    leaves,
+    read_line,
+    value_of,
+)
 from rm.build.math.traces import NUMBER, numbers_in
 from rm.build.seed import Seed
 
@@ -91,9 +103,7 @@ class Solution:
         for index, line in enumerate(self.lines):
             own = set(line.results)
             used = {value for i, value in enumerate(line.values)} | {v for e in line.equations for v in hidden(e.tree)}
-            needs.append(
-                frozenset(maker[v] for v in used if v in maker and v not in self.given and v not in PLAIN)
-            )
+            needs.append(frozenset(maker[v] for v in used if v in maker and v not in self.given and v not in PLAIN))
             maker.update((value, index) for value in own if value not in maker)
         return tuple(needs)
 
@@ -115,7 +125,7 @@ class Solution:
 
     @cached_property
     def closed_from(self) -> int:
-        """The first line after which all numbers are given, computed or calculated with, so that changes can be followed."""
+        """The first line from which on every number is given, computed or calculated with: changes can be followed."""
         known = set(self.given | COMMON)
         opaque = -1
         for index, line in enumerate(self.lines):
@@ -141,7 +151,7 @@ class Solution:
     def _changeable(self, index: int, equation: Equation) -> bool:
         line = self.lines[index]
         value = line.values[equation.result]
-        if equation.locked or equation.mode != "=" or value <= 0 or not isinstance(equation.tree, tuple):
+        if equation.locked or equation.mode != "=" or value <= 0 or not isinstance(equation.tree, Node):
             return False
         if index == len(self.lines) - 1 and equation is line.equations[-1]:
             return True  # nothing comes after it
@@ -294,11 +304,9 @@ def _is_leaf(index: int, result: int, line: Line) -> bool:
     return any(index in leaves(e.tree) for e in line.equations if e.result <= result)
 
 
-def _with_hidden(tree: int | Fraction | tuple, changed: Mapping[Fraction, Fraction]):  # type: ignore[no-untyped-def, type-arg]
+def _with_hidden(tree: Tree, changed: Mapping[Fraction, Fraction]) -> Tree:
     """The tree with changed quantities among the numbers that its line does not show."""
-    if isinstance(tree, tuple):
-        left, right = _with_hidden(tree[1], changed), _with_hidden(tree[2], changed)
-        if left is tree[1] and right is tree[2]:
-            return tree
-        return (tree[0], left, right, tree[3])
-    return changed[tree] if isinstance(tree, Fraction) and tree in changed and tree != HUNDRED else tree
+    if isinstance(tree, Node):
+        left, right = _with_hidden(tree.left, changed), _with_hidden(tree.right, changed)
+        return tree if left is tree.left and right is tree.right else tree._replace(left=left, right=right)
+    return Fraction(changed[tree]) if isinstance(tree, Fraction) and tree in changed and tree != HUNDRED else tree

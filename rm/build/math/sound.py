@@ -9,10 +9,10 @@ import random
 import re
 from collections.abc import Callable, Sequence
 
-from rm.build.kinds import Variant
+from rm.build.kinds import Unusable, Variant
 from rm.build.math.ends import backward_check
-from rm.build.math.equations import Equation, Line, Tree, display, evaluate, hidden
-from rm.build.math.frames import NOTES, lead
+from rm.build.math.equations import Equation, Line, Node, Tree, display, evaluate, hidden, leaves, read_line
+from rm.build.math.frames import lead
 from rm.build.math.grading import SOUND
 from rm.build.math.solution import Solution
 from rm.build.math.wording import NO_END, closing, in_style, money, pieces, simple
@@ -20,7 +20,7 @@ from rm.build.math.wording import NO_END, closing, in_style, money, pieces, simp
 _CLOSED = 0.25
 _OPENERS = ("So, ", "Then, ", "Thus, ", "Therefore, ", "This means ", "Hence, ", "Next, ", "")
 _OPENER = re.compile(
-    r"^(?:so|then|thus|therefore|hence|next|now|finally|this means(?: that)?|that means(?: that)?|in total),?\s+(?=[A-Za-z])",
+    r"^(?:so|then|thus|therefore|hence|next|now|finally|(?:this|that) means(?: that)?|in total),?\s+(?=[A-Za-z])",
     re.IGNORECASE,
 )
 _ORDER = re.compile(
@@ -43,15 +43,23 @@ _SYNONYMS = (
 )
 # Words at the head of a sentence that may be written small inside one.
 _SMALL = frozenset(
-    "he she they it we the there this that these those in on at for after before each every if since when a an his her "
-    "their its to all half twice total one two three four five together over during from with of by".split()
+    re.findall(
+        r"\w+",
+        "he she they it we the there this that these those in on at for after before each every if since when a an his "
+        "her their its to all half twice total one two three four five together over during with from of by",
+    )
 )
 _CLAUSE = re.compile(r"[.;:]\s|,\s+(?:so|then|which|because|but)\b|\bbecause\b|\bsince\b")
 _BECAUSE = re.compile(r"\s+because\s+$")
 _REFERS_BACK = re.compile(
-    r"(?:so|and|but|or|however|then|thus|therefore|hence|this|that|these|those|it|after|the other|another|also|next|now|finally)\b", re.IGNORECASE
+    r"(?:so|and|but|or|however|then|thus|therefore|hence|this|that|these|those|it|after|the other|another|also|next|now"
+    r"|first|second|finally)\b",
+    re.IGNORECASE,
 )
-_PRONOUN = re.compile(r"(?:(?:so|then|thus|therefore|hence|this means|next|now|finally),?\s)?(?:he|she|they|his|her|their)\b", re.IGNORECASE)
+_PRONOUN = re.compile(
+    r"(?:(?:so|then|thus|therefore|hence|this means|next|now|finally),?\s)?(?:he|she|they|his|her|their)\b",
+    re.IGNORECASE,
+)
 
 
 def reworded(solution: Solution, rng: random.Random) -> Variant | None:
@@ -67,6 +75,8 @@ def reworded(solution: Solution, rng: random.Random) -> Variant | None:
         if stop is not None:
             text = text.rstrip(".") + ("." if stop else "")
         texts.append(text)
+    if texts == list(map(str, solution.lines)):
+        return None
     return _variant(solution, "reworded", _perhaps_closed(solution, texts, rng))
 
 
@@ -79,7 +89,9 @@ def _framed(line: Line, problem: str, rng: random.Random) -> str:
     if not equation.shown or equation.locked or equation.result != equation.last + 1:
         return text
     before, calculation, after = pieces(line, equation)
-    if _BECAUSE.search(before) and not after.strip(" ."):
+    percent = "%" if after.startswith("%") else ""
+    calculation += percent
+    if _BECAUSE.search(before) and not after.strip(" .%"):
         return _unframed(line, equation, before, calculation, problem, rng)
     words = before.split()
     after = after.rstrip(".")
@@ -94,9 +106,7 @@ def _framed(line: Line, problem: str, rng: random.Random) -> str:
     return f"{calculation}, so {_small(head, problem)}{result}{after}."
 
 
-def _unframed(
-    line: Line, equation: Equation, before: str, calculation: str, problem: str, rng: random.Random
-) -> str:
+def _unframed(line: Line, equation: Equation, before: str, calculation: str, problem: str, rng: random.Random) -> str:
     """`X 6 Y because 2 * 3 = 6` told as `X 2 * 3 = 6 Y` or as `2 * 3 = 6, so X 6 Y`."""
     value = line.values[equation.result]
     claim = _BECAUSE.sub("", before)
@@ -151,7 +161,9 @@ def _signs(text: str, times: str, spaced: bool) -> str:
         sign = match[0].strip()
         return f"{gap}{times if sign in '*x×' else sign}{gap}"
 
-    text = re.sub(r"(?<=[\d)%])\s*(?:[*×+÷/]|(?<=\s)x(?=\s)|(?<=\s)[-–−](?=\s)|(?<=\d)x(?=\d))\s*(?=[($]*[\d.])", write, text)
+    text = re.sub(
+        r"(?<=[\d)%])\s*(?:[*×+÷/]|(?<=\s)x(?=\s)|(?<=\s)[-–−](?=\s)|(?<=\d)x(?=\d))\s*(?=[($]*[\d.])", write, text
+    )
     return re.sub(r"(?<=[\d)%])\s*=\s*(?=\$?[\d.])", f"{gap}={gap}", text)
 
 
@@ -173,8 +185,8 @@ def reordered(solution: Solution, rng: random.Random) -> Variant | None:
     if not pairs:
         return None
     at = rng.choice(pairs)
-    first, second = _heads(str(lines[at]), str(lines[at + 1]))
-    return _variant(solution, "reordered", _perhaps_closed(solution, [*map(str, lines[:at]), second, first, *map(str, lines[at + 2 :])], rng))
+    texts = list(map(str, (*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :])))
+    return _variant(solution, "reordered", _perhaps_closed(solution, texts, rng))
 
 
 def _hang_together(texts: Sequence[str]) -> bool:
@@ -183,12 +195,7 @@ def _hang_together(texts: Sequence[str]) -> bool:
     if _REFERS_BACK.match(first) or _REFERS_BACK.match(second):
         return True
     pronouns = [found[0].lower() if (found := _PRONOUN.match(text)) else "" for text in texts]
-    return any(pronouns) and pronouns[0] != pronouns[1] or bool(_PRONOUN.search(after) and not pronouns[0])
-
-
-def _heads(first: str, second: str) -> tuple[str, str]:
-    """Both lines with `First, ` and the like taken off."""
-    return tuple(_large(re.sub(r"^(?:first|second|next|then),?\s+", "", text, flags=re.I)) for text in (first, second))  # type: ignore[return-value]
+    return pronouns[0] != pronouns[1] or (_PRONOUN.match(after) is not None and not pronouns[0])
 
 
 def _all_uses(solution: Solution) -> list[set[int]]:
@@ -220,54 +227,64 @@ def split(solution: Solution, rng: random.Random) -> Variant | None:
 def _split(line: Line, equation: Equation, solution: Solution, rng: random.Random) -> tuple[str, str] | None:
     """The first two numbers, then their result and the rest."""
     tree: Tree = equation.tree
-    while isinstance(tree, tuple) and isinstance(tree[1], tuple):
-        tree = tree[1]
+    while isinstance(tree, Node) and isinstance(tree.left, Node):
+        tree = tree.left
     first = equation.first
-    if not isinstance(tree, tuple) or tree[1:3] != (first, first + 1) or tree[0] == "/":
+    if not isinstance(tree, Node) or tree[1:3] != (first, first + 1) or tree.operator == "/":
         return None
     units = [re.findall(r"[A-Za-z/]{2,}", line.texts[i]) for i in (first + 1, first + 2)]
-    if units[0] != units[1] or (tree[0] == "*" and units[0]):
+    if units[0] != units[1] or (tree.operator == "*" and units[0]):
         return None  # `3 apples + 1 banana + 4 oranges`: the intermediate result would have a wrong unit
     text = display(evaluate(tree, line.values), line.numbers[first], "=")
     if text is None or text.startswith("-"):
         return None
-    dollar = "$" if line.texts[first].endswith("$") or (line.texts[first + 1].endswith("$") and tree[0] != "/") else ""
-    pair = f"{money(line, first)} {tree[0]} {money(line, first + 1)} = {dollar}{text}"
+    dollar = "$" if line.texts[first].endswith("$") or (line.texts[first + 1].endswith("$")) else ""
+    pair = f"{money(line, first)} {tree.operator} {money(line, first + 1)} = {dollar}{text}"
     before, _, _ = pieces(line, equation)
     rest = "".join(t + n for t, n in zip(line.texts[first + 2 :], (*line.numbers[first + 2 :], ""), strict=True))
     return lead(in_style(pair, solution.lines), rng), f"{before}{dollar}{text}{rest}"
 
 
 def merged(solution: Solution, rng: random.Random) -> Variant | None:
-    """A step's calculation stands inside the one that uses its result."""
-    lines = solution.lines
+    """A step's calculation stands inside the one that uses its result; sometimes that of every step that can."""
+    lines = list(solution.lines)
+    for _ in range(rng.choice((1, 1, len(lines)))):
+        lines = _merge(lines, solution, rng) or lines
+    if len(lines) == len(solution.lines):
+        return None
+    return _variant(solution, "merged", _perhaps_closed(solution, list(map(str, lines)), rng))
+
+
+def _merge(lines: Sequence[Line], solution: Solution, rng: random.Random) -> list[Line] | None:
+    """One line fewer; None where no line's result is used just once, inside a calculation."""
     places = [
-        (step, equation, users[0])
-        for step, users in solution.users.items()
-        for equation in lines[step].equations
-        if len(users) == 1
-        and len(lines[step].equations) == 1
-        and equation.shown
-        and equation.mode == "="
-        and equation.scale == 1
-        and simple(lines[step], equation)
-        and not lines[step].locked
+        (step, line.equations[0])
+        for step, line in enumerate(lines[:-1])
+        if len(line.equations) == 1
+        and not line.locked
+        and line.equations[0].mode == "="
+        and line.equations[0].scale == 1
     ]
-    for step, equation, user in rng.sample(places, len(places)):
-        line, value = lines[user], lines[step].values[equation.result]
-        inside = [i for i, v in enumerate(line.values) if v == value]
-        used_by = [e for e in line.equations if e.shown and inside and e.first <= inside[0] <= e.last]
-        if len(inside) != 1 or len(used_by) != 1 or line.locked or value in solution.given or len(solution.makers[value]) > 1:
+    for step, equation in rng.sample(places, len(places)):
+        line, value = lines[step], lines[step].values[equation.result]
+        uses = [(i, k) for i, other in enumerate(lines) for k, v in enumerate(other.values) if i != step and v == value]
+        if len(uses) != 1 or uses[0][0] < step or value in solution.given or equation.result != equation.last + 1:
             continue
-        before, whole, _ = pieces(lines[step], equation)
-        expression = whole.rpartition("=")[0].strip()
-        if not expression or re.search(r"[A-Za-z]{2}", expression):
+        user, at = uses[0]
+        if lines[user].locked or not any(
+            at in leaves(e.tree) for e in lines[user].equations if e.shown and not e.locked
+        ):
+            continue
+        expression = pieces(line, equation)[1].rpartition("=")[0].strip()
+        if not equation.shown or not expression or re.search(r"[A-Za-z]{2}|%", expression):
             continue  # units inside would meet those around
-        at = inside[0]
-        texts = [t + n for t, n in zip(line.texts, (*line.numbers, ""), strict=True)]
-        texts[at] = f"{line.texts[at].removesuffix('$')}({expression})"
-        new = "".join(texts)
-        return _variant(solution, "merged", _perhaps_closed(solution, [*map(str, lines[:step]), *map(str, lines[step + 1 : user]), new, *map(str, lines[user + 1 :])], rng))
+        parts = [text + number for text, number in zip(lines[user].texts, (*lines[user].numbers, ""), strict=True)]
+        parts[at] = f"{lines[user].texts[at].removesuffix('$')}({expression})"
+        try:
+            joined = read_line("".join(parts))
+        except Unusable:
+            continue  # among signs that change how it is read, as `%`
+        return [*lines[:step], *lines[step + 1 : user], joined, *lines[user + 1 :]]
     return None
 
 
@@ -277,14 +294,17 @@ def commuted(solution: Solution, rng: random.Random) -> Variant | None:
     for line in solution.lines:
         numbers = list(line.numbers)
         for equation in line.equations:
-            if not equation.binary or line.locked or not isinstance(equation.tree, tuple) or equation.tree[0] not in "+*":
+            pair = equation.pair
+            if pair is None or line.locked or pair.operator not in "+*":
                 continue
-            left, right = equation.first, equation.last
+            _, left, right = pair
             between, after = line.texts[right], line.texts[right + 1]
             alike = line.texts[left].endswith("$") == between.endswith("$")
             if alike and len(between.strip(" $")) == 1 and re.match(r"\s*=", after) and rng.random() < 0.8:
                 numbers[left], numbers[right] = numbers[right], numbers[left]
         texts.append("".join(t + n for t, n in zip(line.texts, (*numbers, ""), strict=True)))
+    if texts == list(map(str, solution.lines)):
+        return None
     return _variant(solution, "commuted", _perhaps_closed(solution, texts, rng))
 
 
@@ -301,13 +321,6 @@ def concluded(solution: Solution, rng: random.Random) -> Variant | None:
     return _variant(solution, "concluded", [*map(str, solution.lines), closing(solution, number, rng)])
 
 
-def noted(solution: Solution, rng: random.Random) -> Variant | None:
-    """A last sentence says that nothing is left to be counted."""
-    line, index = solution.answer_site
-    number = money(solution.lines[line], index)
-    return _variant(solution, "noted", [*map(str, solution.lines), rng.choice(NOTES).format(number)])
-
-
 MAKERS: dict[str, Callable[[Solution, random.Random], Variant | None]] = {
     "reworded": reworded,
     "reordered": reordered,
@@ -316,7 +329,6 @@ MAKERS: dict[str, Callable[[Solution, random.Random], Variant | None]] = {
     "commuted": commuted,
     "checked": checked,
     "concluded": concluded,
-    "noted": noted,
 }
 
 

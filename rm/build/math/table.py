@@ -61,7 +61,7 @@ _FLAWED: tuple[Kind[Solution], ...] = (
     ),
     Kind(
         "wrong_target",
-        "The trace answers another question: it stops at an earlier quantity, goes on to a further one, or names another.",
+        "The trace answers another question: it stops too early, goes on too far, or names another quantity.",
         ends.wrong_target,
     ),
     Kind(
@@ -92,4 +92,4 @@ _SOUND: tuple[Kind[Solution], ...] = tuple(
     Kind(name, (make.__doc__ or "").strip(), make, sound=True) for name, make in sound.MAKERS.items()
 )
 KINDS: dict[str, Kind[Solution]] = {kind.name: kind for kind in (*_FLAWED, *_SOUND)}
-"""Name -> kind: fourteen flawed ones, then the sound ones. A made trace has at most two lines more than the solution."""
+"""Name -> kind: fourteen flawed ones, then seven sound ones. A trace has at most two lines more than its solution."""

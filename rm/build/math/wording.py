@@ -8,27 +8,44 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from rm.build.kinds import Variant
-from rm.build.math.equations import Equation, Line, Tree, display, leaves
+from rm.build.math.equations import Equation, Line, Node, Tree, display, leaves
 from rm.build.math.frames import conclusion
-from rm.build.math.grading import Harm, grade
+from rm.build.math.grading import ANSWER_LOST, Harm, grade
 from rm.build.math.solution import Solution
 
+_OWN_WORDS = 0.8
 _BECAUSE = re.compile(r"\s+because\s+$")
-NO_END = frozenset("because since so and by to that as performing adding multiplying subtracting dividing".split())
+NO_END = frozenset(
+    [
+        "because",
+        "since",
+        "so",
+        "and",
+        "by",
+        "to",
+        "that",
+        "as",
+        "performing",
+        "adding",
+        "multiplying",
+        "subtracting",
+        "dividing",
+    ]
+)
 """Words that do not end a clause whose calculation is left out."""
 INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
 
 
 def written(tree: Tree, numbers: Sequence[str]) -> str:
     """A tree as text, numbers as the line shows them: `(3 + 4) * 2`."""
-    if isinstance(tree, tuple):
+    if isinstance(tree, Node):
         operator, left, right, site = tree
         if site < 0 and right == 100 and operator == "/" and isinstance(left, int):
             return written(left, numbers) + "%"
         one, other = written(left, numbers), written(right, numbers)
-        if isinstance(left, tuple) and operator in "*/" and left[0] in "+-":
+        if isinstance(left, Node) and operator in "*/" and left.operator in "+-":
             one = f"({one})"
-        if isinstance(right, tuple) and (operator in "*/-") and not (operator == "-" and right[0] in "*/"):
+        if isinstance(right, Node) and (operator in "*/-") and not (operator == "-" and right.operator in "*/"):
             other = f"({other})"
         return f"{one} {operator} {other}"
     return numbers[tree] if isinstance(tree, int) else plain(tree)
@@ -40,7 +57,7 @@ def plain(value: Fraction, like: str = "") -> str:
 
 
 def style(lines: Sequence[Line]) -> tuple[str, str]:
-    """How a trace writes its calculations: what stands around an operator (a space or nothing), and its sign for times."""
+    """How a trace writes calculations: what stands around an operator (a space or nothing), and its sign for times."""
     gap, times = " ", "*"
     for line in lines:
         for equation in line.equations:
@@ -76,12 +93,16 @@ def steps(indices: Sequence[int]) -> str:
 
 def carried_into(before: Sequence[Line], after: Sequence[Line], step: int) -> str:
     """`; carried into steps 3 and 4`, or that nothing else changes."""
-    changed = [i for i in range(step + 1, len(before)) if before[i] is not after[i] and str(before[i]) != str(after[i])]
+    changed = [i for i in differing(before, after) if i > step]
     return f"; carried into {steps(changed)}" if changed else "; no other step changes"
 
 
 def differing(before: Sequence[Line], after: Sequence[Line]) -> list[int]:
-    return [i for i, (one, other) in enumerate(zip(before, after, strict=True)) if one is not other and one != other]
+    return [
+        i
+        for i, (one, other) in enumerate(zip(before, after, strict=True))
+        if one is not other and (one.numbers != other.numbers or one.texts != other.texts)
+    ]
 
 
 def flawed(
@@ -98,7 +119,7 @@ def flawed(
     profile: str = "",
     **metadata: object,
 ) -> Variant | None:
-    """The variant; None where its text is the sound one's.
+    """The variant; None where its text is the sound one's, or it keeps an answer that its kind has to lose.
 
     Args:
         solution: the sound one.
@@ -118,6 +139,8 @@ def flawed(
         return None
     others = max(1, len(solution.lines) - 1)
     kept = answer_kept if answer_kept is not None else answer is not None and same(answer, solution.answer_text)
+    if kept and kind in ANSWER_LOST:
+        return None
     harm = Harm(step / others, min(1.0, spoiled / others), kept)
     labels, total = grade(profile or kind, harm)
     return Variant(
@@ -182,7 +205,7 @@ def closing(solution: Solution, number: str, rng: random.Random) -> str:
 
     The first has no word that the trace does not have anyway.
     """
-    told = _told(solution) if rng.random() < 0.65 else None
+    told = _told(solution) if rng.random() < _OWN_WORDS else None
     return conclusion(number, rng) if told is None else f"{told[0]}{number}{told[1]}"
 
 
