@@ -93,10 +93,9 @@ def gathered(seed: Seed) -> tuple[Oracle | None, Counter[str]]:
         else:
             tests[key] = OracleTest(example.input, example.output, STATEMENT, feedback=True, reward=not given)
     if not tests:
-        dropped["seed: no tests and no examples"] += not dropped
-        return None, dropped
+        return None, +dropped or Counter({"seed: no tests and no examples": 1})
     entry_point = _called([test.input for test in tests.values()], entry) if is_function else ""
-    return Oracle(seed.problem_id, seed.solution, tuple(tests.values()), seed.file, seed.line, entry_point), dropped
+    return Oracle(seed.problem_id, seed.solution, tuple(tests.values()), seed.file, seed.line, entry_point), +dropped
 
 
 async def checked(seed: Seed, sandbox: Runner) -> Checked:
@@ -215,7 +214,8 @@ def _given(seed: Seed, dropped: Counter[str]) -> list[_Input | _Case]:
         return []
     if problem.asserts:
         cases = list(_cases(problem.asserts, seed.entry_point))
-        dropped["given: assertions that cannot be taken apart"] += not cases
+        left_out = sum(isinstance(each, ast.Assert) for each in ast.walk(ast.parse(problem.asserts))) - len(cases)
+        dropped["given: assertions that cannot be taken apart"] += left_out
         return list(cases)
     return [_Input(each.input, each.output) for each in problem.io_tests]
 
@@ -225,12 +225,16 @@ def _examples_of_function(seed: Seed) -> list[_Case]:
 
 
 def _cases(asserts: str, entry_point: str) -> Iterator[_Case]:
-    """Assertions as expressions and their values; none where they cannot be taken apart."""
+    """Assertions as expressions and their values; those are passed over that cannot be taken apart."""
     try:
         plan = plan_asserts(asserts, entry_point)
+        alone = [ast.unparse(each) for each in ast.parse(asserts).body if isinstance(each, ast.Assert)]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     if plan is None:
+        if alone != [asserts]:  # one of them may spoil it for all
+            for each in alone:
+                yield from _cases(each, entry_point)
         return
     for test in plan.tests:
         check = _Filled(plan.calls).visit(ast.parse(test.check, mode="eval").body)

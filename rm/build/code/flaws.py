@@ -13,7 +13,7 @@ from rm.build.code.mutations import Mutant
 from rm.build.code.plans import Step, plan_lines, sentence
 from rm.build.code.prepared import PreparedCode, Told
 from rm.build.code.rewrites import reads, writes
-from rm.build.code.syntax import Unwordable, listed
+from rm.build.code.syntax import Unwordable, listed, parsed
 from rm.build.code.telling import insertion, tell
 from rm.build.kinds import Variant
 
@@ -141,9 +141,7 @@ def code_dumped(prepared: PreparedCode, rng: random.Random) -> Variant | None:
     extent = rng.choice(("line", "line", "block", "program"))
     lines = plan_lines(told.steps, told.style.mark)
     if extent == "program" or not sites:
-        body = [
-            each for each in ast.unparse(_Undocumented().visit(ast.parse(told.program.source))).splitlines() if each
-        ]
+        body = [each for each in ast.unparse(_Undocumented().visit(parsed(told.program.source))).splitlines() if each]
         start = rng.choice(("The program:", "In code:", "It can be written like this:"))
         kept = lines[: rng.choice((1, len(lines)))]
         change = "the whole program is written out"

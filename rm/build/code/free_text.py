@@ -33,10 +33,12 @@ class FreeStep:
 
 @dataclass(frozen=True)
 class FreePlan:
-    """A plan in free text: its steps, and what stands between them (a line break, or a blank in a paragraph)."""
+    """A plan in free text: its steps, what stands between them (a line break, or a blank in a paragraph), its first
+    number."""
 
     steps: tuple[FreeStep, ...]
     between: str
+    start: int = 1
 
     @classmethod
     def parse(cls, plan: str) -> FreePlan:
@@ -45,11 +47,12 @@ class FreePlan:
         if len(lines) == 1:
             return cls(tuple(FreeStep("", "", text) for text in _SENTENCE.split(lines[0])), " ")
         found = [match for line in lines if (match := _MARK.match(line))]
-        return cls(tuple(FreeStep(each["space"], each["mark"], each["text"]) for each in found), "\n")
+        steps = tuple(FreeStep(each["space"], each["mark"], each["text"]) for each in found)
+        return cls(steps, "\n", next((each.number for each in steps if each.number is not None), 1))
 
     def text(self) -> str:
         """The plan as it is read, with the numbers of its marks counting on."""
-        shown, number = [], next((each.number for each in self.steps if each.number is not None), 1)
+        shown, number = [], self.start
         for step in self.steps:
             mark = step.mark
             if step.number is not None and not step.space:
@@ -109,26 +112,28 @@ WORDS: dict[str, _Words] = {
         ("the first element", "the second element"),
         ("the last element", "the last element but one"),
     ),
-    "wrong_algorithm": _pairs(
-        ("maximum", "minimum"),
-        ("largest", "smallest"),
-        ("longest", "shortest"),
-        ("highest", "lowest"),
-        ("ascending", "descending"),
-        ("increasing", "decreasing"),
-        ("non-decreasing", "non-increasing"),
-        ("sum", "product"),
+    "wrong_algorithm": (
         ("multiply", "add"),
-        ("intersection", "union"),
-        ("prefix", "suffix"),
-        ("row", "column"),
-        ("rows", "columns"),
-        ("quotient", "remainder"),
-        ("in reverse", "in the given order"),
-        ("from left to right", "from right to left"),
-        ("increment", "decrement"),
-        ("increase", "decrease"),
-        ("max", "min"),
+        *_pairs(
+            ("maximum", "minimum"),
+            ("largest", "smallest"),
+            ("longest", "shortest"),
+            ("highest", "lowest"),
+            ("ascending", "descending"),
+            ("increasing", "decreasing"),
+            ("non-decreasing", "non-increasing"),
+            ("sum", "product"),
+            ("intersection", "union"),
+            ("prefix", "suffix"),
+            ("row", "column"),
+            ("rows", "columns"),
+            ("quotient", "remainder"),
+            ("in reverse", "in the given order"),
+            ("from left to right", "from right to left"),
+            ("increment", "decrement"),
+            ("increase", "decrease"),
+            ("max", "min"),
+        ),
     ),
     "wrong_condition": _pairs(
         ("even", "odd"),
@@ -232,7 +237,9 @@ def reworded_words(plan: FreePlan, kind: str, choose: Callable[[int], int]) -> C
     for at, step in enumerate(plan.steps):
         for old, new in WORDS[kind]:
             for match in re.finditer(rf"(?<![\w-]){re.escape(old)}(?![\w-])", step.text, re.IGNORECASE):
-                if not (kind == "boundary_off_by_one" and re.match(r"\s+or equal", step.text[match.end() :])):
+                half = kind == "boundary_off_by_one" and re.match(r"\s+or equal", step.text[match.end() :])
+                joins = old in ("and", "or") and not re.search(r"\b(if|while|when|until)\b", step.text[: match.start()])
+                if not half and not joins:
                     sites.append((at, match, new))
     if not sites:
         return None
@@ -275,15 +282,19 @@ def dropped_step(plan: FreePlan, choose: Callable[[int], int]) -> Change | None:
 
 
 def swapped_steps(plan: FreePlan, choose: Callable[[int], int]) -> Change | None:
-    """A step and the next one, which uses what it names, have changed places."""
-    sites = [at for at in range(len(plan.steps) - 1) if _shares(plan, at, plan.steps[at + 1 : at + 2])]
-    sites = [at for at in sites if plan.steps[at].space == plan.steps[at + 1].space]
+    """A step and the first one that uses what it names have changed places."""
+    sites = []
+    for at in range(len(plan.steps)):
+        users = (i for i in range(at + 1, len(plan.steps)) if _shares(plan, at, plan.steps[i : i + 1]))
+        user = next(users, None)
+        if user is not None and plan.steps[at].space == plan.steps[user].space:
+            sites.append((at, user))
     if not sites:
         return None
-    at = sites[choose(len(sites))]
+    at, user = sites[choose(len(sites))]
     steps = list(plan.steps)
-    steps[at], steps[at + 1] = steps[at + 1], steps[at]
-    return Change(plan.with_steps(steps), at, "it uses what only the next step makes")
+    steps[at], steps[user] = steps[user], steps[at]
+    return Change(plan.with_steps(steps), at, "it uses what only a later step makes")
 
 
 def merged_steps(plan: FreePlan, choose: Callable[[int], int]) -> Change | None:

@@ -112,9 +112,10 @@ def aggregate(words: Words, name: str, over: ast.expr) -> str:
         if isinstance(over.elt, ast.Constant) and over.elt.value == 1 and name == "sum" and len(over.generators) == 1:
             first = over.generators[0]
             kept = " and ".join(words.condition(test) for test in first.ifs)
-            items = f"how many {_named_items(words, words.target(first.target), first.iter)} there are"
-            items = items if first.ifs else f"the number of {words.item(first.iter)}s of {words.collection(first.iter)}"
-            return f"{items} for which {kept}" if kept else items
+            items = _named_items(words, words.target(first.target), first.iter).removeprefix("the ")
+            return (
+                f"the number of {items} for which {kept}" if kept else f"the length of {words.collection(first.iter)}"
+            )
         generator = ast.GeneratorExp(over.elt, over.generators)
         inner = words.noun(generator)
         return f"{noun} of {inner}" if name == "sum" or inner.startswith("the ") else f"{noun} value of {inner}"

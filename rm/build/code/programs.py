@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
+from rm.build.code.syntax import parsed
 from rm.build.code.words import Words
 from rm.build.kinds import Unusable
 from rm.build.seed import Seed
@@ -61,7 +62,7 @@ class Program:
             Unusable: it does not parse, or defines nothing and does nothing.
         """
         try:
-            tree = ast.parse(seed.solution)
+            tree = parsed(seed.solution)
             ast.unparse(tree)
         except _UNREADABLE:
             raise Unusable("reference program does not parse") from None

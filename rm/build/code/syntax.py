@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Sequence
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
@@ -19,6 +20,13 @@ OPPOSITE: dict[type, type] = {
     ast.IsNot: ast.Is,
 }
 """Comparison -> the one that holds where it does not."""
+
+
+def parsed(source: str) -> ast.Module:
+    """The syntax tree of a program, without warnings of what its author has written. Raises as `ast.parse` does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
 
 
 class Unwordable(ValueError):
