@@ -53,4 +53,6 @@ def drawn_by_weight(names: Sequence[str], weights: Mapping[str, float], rng: ran
 
 def row_of(pools: Pools, sound: Sequence[Entry], flawed: Sequence[Entry]) -> dict[str, Any]:
     """The group's row."""
-    return {**pools["group"], "positive_pool": list(sound), "negative_bank": list(flawed)}
+    head = {name: value for name, value in pools["group"].items() if name != "metadata"}
+    metadata = pools["group"].get("metadata", {})
+    return {**head, "positive_pool": list(sound), "negative_bank": list(flawed), "metadata": metadata}
