@@ -34,6 +34,8 @@ from rm.build.config import BuildConfig
 from rm.build.distinct import Distinct
 from rm.build.draft import Setup, outcome_lines
 from rm.build.gates import check_gates
+from rm.build.llm.ledger import Account, Bill
+from rm.build.llm.tally import JudgeTally
 from rm.build.read_seeds import RawRow, Refused, check_fields, read_seeds
 from rm.build.seed import Seed
 from rm.config import config_to_dict
@@ -88,7 +90,7 @@ def build_groups(
         files: that the rows come from; hashed.
         identity: what else decides the outcome, as JSON values: a language model's name, the revision of a hub
             repository.
-        make: the maker of outcomes; by rule where there is none.
+        make: the maker of outcomes; that of the configuration where there is none.
         force: replace `out`.
         on_progress: told of seeds done, those of an earlier call included.
 
@@ -108,7 +110,7 @@ def build_groups(
         done = sum(1 for _ in work.rows())
         for _ in islice(seeds, done):
             _tell(on_progress, 1)
-        for line in (make or by_rule(config))(seeds):
+        for line in (make or maker(config))(seeds):
             work.append_line(line)
             _tell(on_progress, 1)
         work.sync()
@@ -155,6 +157,20 @@ def distinct_seeds(seeds: Iterable[Seed], threshold: float, repeated: Counter[st
             repeated["problems"] += 1
         else:
             yield seed
+
+
+def maker(config: BuildConfig, on_told: Callable[[str], None] | None = None) -> Make:
+    """That of a configuration: by rule, or with language models (`rm.build.llm.make`).
+
+    Args:
+        config: the configuration.
+        on_told: told in a few words what language models were asked so far.
+    """
+    if not config.llm.used:
+        return by_rule(config)
+    from rm.build.llm.make import by_llm
+
+    return by_llm(config, on_told)
 
 
 def by_rule(config: BuildConfig) -> Make:
@@ -217,14 +233,16 @@ def _finish(
     """Writes the groups and their card from the work file."""
     counts = _counts(work)
     if not counts["groups"]:
-        raise RunError(_no_group(refused, repeated, counts["unusable"]))
+        raise RunError(_no_group(refused, repeated, counts["unusable"], counts["dropped"]))
     tally, sample = Tally(), Sample(config.audit.groups)
+    judged = JudgeTally(Setup.of(config).rubric, config.llm.raters)
     with replace_file(path, force) as staging:
         with staging.open("w", encoding="utf-8", newline="\n") as file:
             for pools in _pools(work):
                 row = choose(pools, config)
                 tally.add(row)
                 sample.add(row)
+                judged.add(row)
                 file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         digest = file_hash(staging)
     card = Card(
@@ -243,6 +261,7 @@ def _finish(
         config=_deciding(config),
         data={**data, **identity},
         versions=versions(),
+        llm=_asked(config, counts["bill"], judged) if config.llm.used else None,
     )
     write_card(card, path)
     return card
@@ -260,12 +279,14 @@ def _pools(work: WorkFile) -> Iterator[dict[str, Any]]:
 
 
 def _counts(work: WorkFile) -> dict[str, Any]:
-    counts: dict[str, Any] = {"seeds": 0, "groups": 0, "unusable": Counter(), "dropped": Counter()}
+    counts: dict[str, Any] = {"seeds": 0, "groups": 0, "unusable": Counter(), "dropped": Counter(), "bill": {}}
     for number, line in work.rows():
         try:
             row = json.loads(line)
             counts["seeds"] += 1
             counts["dropped"].update(row.get("dropped", {}))
+            for name, account in row.get("llm", {}).items():
+                counts["bill"].setdefault(name, Account()).add(account)
             if "unusable" in row:
                 counts["unusable"][row["unusable"]] += 1
             else:
@@ -275,16 +296,33 @@ def _counts(work: WorkFile) -> dict[str, Any]:
     return counts
 
 
-def _no_group(refused: Refused, repeated: Counter[str], unusable: Counter[str]) -> str:
+def _asked(config: BuildConfig, bill: Bill, judged: JudgeTally) -> dict[str, Any]:
+    """What language models were asked for this set, whenever that was, and what judges said."""
+    models = {
+        name: {**account.to_dict(), "cost": round(account.cost(config.llm.prices[name]), 6)}
+        for name, account in sorted(bill.items())
+    }
+    return {
+        "tokens": sum(account.tokens for account in bill.values()),
+        "cost": round(sum(each["cost"] for each in models.values()), 6),
+        "models": models,
+        "judges": judged.to_dict() if config.llm.judges else None,
+    }
+
+
+def _no_group(refused: Refused, repeated: Counter[str], unusable: Counter[str], dropped: Counter[str]) -> str:
     reasons = [f"  {count:,} rows refused, expected {why}" for why, count in refused.counts.most_common(5)]
     reasons += [f"  {repeated['problems']:,} repeated problems"] if repeated else []
     reasons += [f"  {count:,} seeds: {why}" for why, count in unusable.most_common(5)]
+    reasons += [f"  {count:,} traces: {why}" for why, count in dropped.most_common(10)]
     return "\n".join(["Not one group came out.", *(reasons or ["  There was not one row."])])
 
 
 def _graded_by(config: BuildConfig, identity: Mapping[str, Any]) -> str:
     setup = Setup.of(config)
     name = setup.rubric.name
+    if config.llm.judges:
+        return f"of the rubric {name}, by {', '.join(config.llm.raters)} (the median of what they say)"
     if setup.rules_grade:
         return f"of the rubric {name}, by the written rule of each kind; no judge's opinion"
     return f"none: rules grade by {setup.official.name} alone, and {name} has other dimensions; a judge can label them"
@@ -292,7 +330,9 @@ def _graded_by(config: BuildConfig, identity: Mapping[str, Any]) -> str:
 
 def _deciding(config: BuildConfig) -> dict[str, Any]:
     """The configuration without what does not change the result."""
-    return {name: value for name, value in config_to_dict(config).items() if name != "workers"}
+    kept = {name: value for name, value in config_to_dict(config).items() if name not in ("workers", "llm")}
+    llm = config.llm.deciding()
+    return kept if llm is None else {**kept, "llm": llm}
 
 
 def _tell(on_progress: Progress | None, count: int) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from rm.build.llm.cache import Question, Replied, ReplyCache
 from rm.build.llm.config import ModelConfig
-from rm.build.llm.ledger import Ledger
+from rm.build.llm.ledger import Account, Bill, Ledger, Prices
 from rm.build.llm.objects import Unreadable
 from rm.errors import RunError
 from rm.uplift.executors.base import Lost, Prompt
@@ -59,7 +59,7 @@ class Model:
     def __init__(self, name: str, key: str, config: ModelConfig, cache: ReplyCache, ledger: Ledger) -> None:
         self.name = name
         self.model = config.server.model
-        self.account = ledger.open(name, config.prompt_price, config.completion_price)
+        self._paid = ledger.open(name, Prices(config.prompt_price, config.completion_price))
         self._key = key
         self._sampling = config.sampling()
         self._fingerprint = config.server.fingerprint()
@@ -68,7 +68,7 @@ class Model:
         self._ledger = ledger
         self._watch = Watch(f"questions to the {name} were lost", LOST_LIMIT)
 
-    async def ask(self, prompt: Prompt, version: str, seed: int, read: Callable[[str], T]) -> T | Dropped:
+    async def ask(self, prompt: Prompt, version: str, seed: int, read: Callable[[str], T], bill: Bill) -> T | Dropped:
         """What `read` makes of the reply, or of a second one.
 
         Args:
@@ -76,6 +76,7 @@ class Model:
             version: of the template.
             seed: of the draw.
             read: raises `Unreadable`; where that tells the model something, it is asked once more.
+            bill: gets an account of this model's name, or has it.
 
         Returns:
             The value; or why there is none, which has been counted.
@@ -85,19 +86,27 @@ class Model:
             ConfigError: the server refuses the key, the model or the address.
             RunError: too many questions are lost.
         """
-        found = await self._once(Question(self._fingerprint, version, prompt, self._sampling, seed), read, again=True)
+        account = bill.setdefault(self.name, Account())
+        question = Question(self._fingerprint, version, prompt, self._sampling, seed)
+        found = await self._once(question, read, account, again=True)
         if isinstance(found, Dropped):
-            self.account.dropped[found.reason] += 1
+            self.count(found, bill)
         return found
+
+    def count(self, dropped: Dropped, bill: Bill) -> None:
+        """Notes a question that came to nothing after its reply was read."""
+        bill[self.name].dropped[dropped.reason] += 1
+        self._ledger.dropped += 1
 
     async def close(self) -> None:
         """Close every connection."""
         await self._executor.close()
 
-    async def _once(self, question: Question, read: Callable[[str], T], again: bool) -> T | Dropped:
+    async def _once(self, question: Question, read: Callable[[str], T], account: Account, again: bool) -> T | Dropped:
         reply = await self._reply(question)
         if isinstance(reply, Lost):
             return Dropped(f"lost: {reply.reason}", reply.detail)
+        account.take(reply)
         if not reply.finished:
             return Dropped("cut off", f"after {reply.completion_tokens or self._sampling.max_tokens} tokens")
         try:
@@ -106,15 +115,15 @@ class Model:
             if not again or not unreadable.told:
                 return Dropped(unreadable.reason, unreadable.told)
             told = unreadable.told
-        self.account.again += 1
+        account.again += 1
         user = _AGAIN.format(user=question.prompt.user, reply=reply.text[:_REPEATED], told=told)
         second = replace(question, prompt=replace(question.prompt, user=user))
-        return await self._once(second, read, again=False)
+        return await self._once(second, read, account, again=False)
 
     async def _reply(self, question: Question) -> Replied | Lost:
         cached = self._cache.get(question)
         if cached is not None:
-            self.account.take(cached, from_cache=True)
+            self._ledger.cached += 1
             return cached
         self._ledger.allow()
         answer = await self._executor.ask(question.prompt, 1, question.sampling, question.seed)
@@ -125,7 +134,7 @@ class Model:
         completion = answer.completions[0]
         reply = Replied(completion.text, completion.finished, answer.prompt_tokens, answer.completion_tokens)
         self._cache.put(question, reply)
-        self.account.take(reply, from_cache=False)
+        self._paid.take(reply)
         return reply
 
     def _lost(self, lost: Lost) -> None:

@@ -10,13 +10,15 @@ llm:
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from rm.build.llm.ledger import Prices
+from rm.build.seed import Seed
 from rm.config import CLOSED, Bool, NonNegativeFloat, NonNegativeInt, PositiveInt
 from rm.errors import ConfigError
 from rm.uplift.config import user_cache
@@ -109,15 +111,20 @@ class LlmConfig:
         perturber: who writes flaws; null for rules alone.
         judges: who grades every trace, sound ones and those made by rules too; empty for the labels of the rules.
         least_judgements: a trace with fewer that could be read is dropped; 0 for all of them.
+        rules: whether there are flaws by rule beside the perturber's; it matters only where there is one. Which are
+            drawn for a group is up to `kinds`: those of the perturber are called `llm_...` there.
+        reference: what of the seed's solution judges are shown.
         cache: SQLite file of replies, so that a rerun asks nothing twice; empty for `tracelift-rm/replies.sqlite` in
             the user's cache folder.
-        max_tokens_total: prompt and completion tokens of all models together, those of replies from the cache
-            included, after which nothing more is asked; overshot by what is under way. 0 for no limit.
+        max_tokens_total: prompt and completion tokens of all models together, after which a run stops; overshot by
+            what is under way. Replies from the cache are free. 0 for no limit.
     """
 
     perturber: PerturberConfig | None = None
     judges: list[JudgeConfig] = field(default_factory=list)
     least_judgements: NonNegativeInt = 0
+    rules: Bool = True
+    reference: Literal["solution", "answer", "none"] = "solution"
     cache: str = ""
     max_tokens_total: NonNegativeInt = 0
 
@@ -129,6 +136,74 @@ class LlmConfig:
                 "Add judges or samples, or lower it."
             )
 
+    @property
+    def used(self) -> bool:
+        """Whether any model is asked."""
+        return self.perturber is not None or bool(self.judges)
+
+    @property
+    def perturber_name(self) -> str:
+        """Of its account; "" without one."""
+        return f"perturber {self.perturber.server.model}" if self.perturber else ""
+
+    @property
+    def judge_names(self) -> tuple[str, ...]:
+        """Of the judges' accounts; those of one model are numbered."""
+        models = [judge.server.model for judge in self.judges]
+        return tuple(
+            f"judge {model} {models[: index + 1].count(model)}" if models.count(model) > 1 else f"judge {model}"
+            for index, model in enumerate(models)
+        )
+
+    @property
+    def raters(self) -> tuple[str, ...]:
+        """One name for each judge and sample, in order."""
+        return tuple(
+            f"{name}#{sample + 1}" if judge.samples > 1 else name
+            for name, judge in zip(self.judge_names, self.judges, strict=True)
+            for sample in range(judge.samples)
+        )
+
+    @property
+    def prices(self) -> dict[str, Prices]:
+        """Of every account."""
+        named = dict(zip(self.judge_names, self.judges, strict=True))
+        models: dict[str, ModelConfig] = {self.perturber_name: self.perturber} if self.perturber else {}
+        return {name: Prices(each.prompt_price, each.completion_price) for name, each in {**models, **named}.items()}
+
+    def seeds_at_once(self) -> int:
+        """Enough to keep every server busy."""
+        models = [*([self.perturber] if self.perturber else []), *self.judges]
+        return 4 + max((each.server.concurrency * len(each.server.endpoints) for each in models), default=0)
+
+    def reference_of(self, seed: Seed) -> str:
+        """What judges are shown of a seed's solution."""
+        if self.reference == "none":
+            return ""
+        return seed.answer if self.reference == "answer" else seed.solution or seed.plan
+
+    def deciding(self) -> dict[str, Any] | None:
+        """What decides the result, as JSON values: no addresses, limits or prices; None where no model is asked."""
+        if not self.used:
+            return None
+        judges = [_deciding(judge) for judge in self.judges]
+        plain = {"least_judgements": self.least_judgements, "rules": self.rules, "reference": self.reference}
+        return {"perturber": _deciding(self.perturber) if self.perturber else None, "judges": judges, **plain}
+
     def cache_path(self) -> Path:
         """Where replies are kept."""
         return Path(self.cache).expanduser() if self.cache else user_cache("replies.sqlite")
+
+
+def _deciding(config: ModelConfig) -> dict[str, Any]:
+    kept = {name: value for name, value in asdict(config).items() if not name.endswith("_price")}
+    server = config.server
+    return {
+        **kept,
+        "server": {
+            "model": server.model,
+            "revision": server.revision,
+            "api": server.api,
+            "extra_body": server.extra_body,
+        },
+    }

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from rm.build.llm.asking import Dropped, Model
+from rm.build.llm.ledger import Bill
 from rm.build.llm.objects import Unreadable, number_of, read_object
+from rm.build.llm.tally import OVERALL
 from rm.rubric import JUDGE_SCALE, Dimension, Rubric
 from rm.uplift.executors.base import Prompt
 
 PROMPT_VERSION = "tracelift-judge-1"
 """Part of the key under which replies are cached: any change of a text below is a new version."""
-OVERALL = "overall"
 KEYS = ("comment", "scores", OVERALL)
 
 _SYSTEM = "You grade reasoning by a rubric, strictly and to the letter."
@@ -97,25 +98,25 @@ class Panel:
     Args:
         rubric: by which they judge.
         judges: each with its number of samples.
+        raters: names, one for each judge and sample.
         least: judgements that a verdict needs; 0 for all.
     """
 
-    def __init__(self, rubric: Rubric, judges: Sequence[tuple[Model, int]], least: int = 0) -> None:
+    def __init__(
+        self, rubric: Rubric, judges: Sequence[tuple[Model, int]], raters: Sequence[str], least: int = 0
+    ) -> None:
         self.rubric = rubric
         self._seats = [(model, sample) for model, samples in judges for sample in range(samples)]
         self._least = least or len(self._seats)
-        self.raters = tuple(
-            f"{model.name}#{sample + 1}" if samples > 1 else model.name
-            for model, samples in judges
-            for sample in range(samples)
-        )
+        self.raters = tuple(raters)
 
-    async def judge(self, item: ToJudge, draw: int) -> Verdict | Dropped:
+    async def judge(self, item: ToJudge, draw: int, bill: Bill) -> Verdict | Dropped:
         """The verdict on a trace.
 
         Args:
             item: the trace.
             draw: seed of the first sample of each judge.
+            bill: of the seed.
 
         Returns:
             The verdict; `Dropped` with the reason `too few judgements`, whose own reasons the judges' accounts have.
@@ -126,7 +127,7 @@ class Panel:
         prompt = judge_prompt(self.rubric, item)
         found = await asyncio.gather(
             *(
-                model.ask(prompt, PROMPT_VERSION, draw + sample, lambda text: read_judgement(text, self.rubric))
+                model.ask(prompt, PROMPT_VERSION, draw + sample, lambda text: read_judgement(text, self.rubric), bill)
                 for model, sample in self._seats
             )
         )

@@ -1,11 +1,13 @@
 """Flawed traces written by a language model: one local change of a stated kind, and its consequences.
 
 What the model claims is checked on the text itself: that the trace changed, that it is still the same solution, where
-it first differs, which answer it states, and whether that is right. Nothing is taken on trust but the kind.
+it first differs, and which answer it states; the gates (`rm.build.gates`) then ask what they ask of every trace.
+Nothing is taken on trust but the kind.
 """
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 import re
@@ -14,21 +16,22 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from rm.build.gates import leads_to
 from rm.build.kinds import Kind, Variant
 from rm.build.llm.asking import Dropped, Model
+from rm.build.llm.ledger import Bill
 from rm.build.llm.objects import Unreadable, number_of, read_object, sounds_like_refusal, text_of
 from rm.build.seed import Seed
 from rm.uplift.executors.base import Prompt
 from rm.uplift.verifiers.answers import completion_answer
-from rm.uplift.verifiers.numbers import clean, parse_number, same_number
 
 PROMPT_VERSION = "tracelift-perturber-1"
 """Part of the key under which replies are cached: any change of a text below is a new version."""
 LEAST_KEPT = 0.5
 """Share of the words of the sound trace, numbers aside, that a local change leaves as they are."""
 KEYS = ("reasoning", "changed_step", "explanation", "final_answer")
-REWORDING = "llm_rewording"
-"""Kind of a sound trace in other words."""
+MOST_KEPT = 0.95
+"""Share that a sound trace in other words keeps at most."""
 
 _SYSTEM = """You prepare material for a checker of reasoning: software that learns to find the first wrong step of a \
 solution. It needs pairs of a sound solution and one with a single, realistic flaw. Everything you write is labelled, \
@@ -84,7 +87,7 @@ class Written:
     final_answer: str | None
 
 
-async def perturb(model: Model, seed: Seed, trace: str, kind: Kind[Any], draw: int) -> Variant | Dropped:
+async def perturb(model: Model, seed: Seed, trace: str, kind: Kind[Any], draw: int, bill: Bill) -> Variant | Dropped:
     """A trace of a kind, written by a model and checked.
 
     Args:
@@ -93,6 +96,7 @@ async def perturb(model: Model, seed: Seed, trace: str, kind: Kind[Any], draw: i
         trace: its sound trace, without marks, one step a line.
         kind: what is to be made.
         draw: seed of the draw.
+        bill: of the seed.
 
     Returns:
         The variant, without labels; or why there is none, which has been counted.
@@ -100,12 +104,12 @@ async def perturb(model: Model, seed: Seed, trace: str, kind: Kind[Any], draw: i
     Raises:
         BudgetSpent, ConfigError, RunError: as `Model.ask`.
     """
-    written = await model.ask(perturber_prompt(seed, trace, kind), PROMPT_VERSION, draw, read_written)
+    written = await model.ask(perturber_prompt(seed, trace, kind), PROMPT_VERSION, draw, read_written, bill)
     if isinstance(written, Dropped):
         return written
-    found = variant_of(written, seed, trace, kind, model.model)
+    found = await asyncio.to_thread(variant_of, written, seed, trace, kind, model.model)  # math-verify may be asked
     if isinstance(found, Dropped):
-        model.account.dropped[found.reason] += 1
+        model.count(found, bill)
     return found
 
 
@@ -146,7 +150,7 @@ def variant_of(written: Written, seed: Seed, trace: str, kind: Kind[Any], model:
 
     Returns:
         `Dropped` for `moralising`, `unchanged`, `whole rewrite`, `nothing rewritten` (of a rewording), `answer not
-        stated`, `answer not comparable`, `answer still right` or `answer no longer right`.
+        stated`, or `answer cannot be checked`.
     """
     reasoning = written.reasoning
     if sounds_like_refusal(reasoning) and not sounds_like_refusal(trace):
@@ -156,30 +160,27 @@ def variant_of(written: Written, seed: Seed, trace: str, kind: Kind[Any], model:
     kept = kept_share(trace, reasoning)
     if not kind.sound and kept < LEAST_KEPT:
         return Dropped("whole rewrite", f"{kept:.0%} of the words are left")
-    if kind.sound and kept > 0.95:
+    if kind.sound and kept > MOST_KEPT:
         return Dropped("nothing rewritten", f"{kept:.0%} of the words are left")
-    right = bool(kind.sound)
+    right: bool | None = kind.sound
     if seed.answer:
-        compared = _answer_problem(written, seed, kind)
-        if isinstance(compared, Dropped):
-            return compared
-        right = compared
-    step = None if kind.sound else first_difference(trace, reasoning)
+        claimed = written.final_answer
+        stated = completion_answer(reasoning)
+        if claimed is not None and not (stated and leads_to(reasoning, stated, claimed)):
+            return Dropped("answer not stated", f"{claimed!r} is claimed, the text states {stated!r}")
+        right = leads_to(reasoning, claimed, seed.answer)
+        if right is None:
+            return Dropped("answer cannot be checked", f"{claimed!r} against {seed.answer!r}")
+    metadata = {"maker": "llm", "model": model, "prompts": PROMPT_VERSION, "kept_share": round(kept, 3)}
     return Variant(
         kind=kind.name,
         reasoning=reasoning,
         sound=kind.sound,
-        answer_kept=right,
-        first_wrong_step=step,
+        answer_kept=bool(right),
+        first_wrong_step=None if kind.sound else first_difference(trace, reasoning),
         answer=written.final_answer,
-        why=written.explanation,
-        metadata={
-            "maker": "llm",
-            "model": model,
-            "prompts": PROMPT_VERSION,
-            "kept_share": round(kept, 3),
-            **({"claimed_step": written.changed_step - 1} if not kind.sound else {}),
-        },
+        why="" if kind.sound else written.explanation,
+        metadata=metadata if kind.sound else {**metadata, "claimed_step": written.changed_step - 1},
     )
 
 
@@ -197,30 +198,3 @@ def first_difference(before: str, after: str) -> int:
         if index >= len(old) or old[index] != line:
             return index
     return max(0, len(new) - 1)
-
-
-def _answer_problem(written: Written, seed: Seed, kind: Kind[Any]) -> bool | Dropped:
-    """Whether the answer is right, once it is sure that the trace states it and that the kind allows it."""
-    if written.final_answer is None:
-        return False if not kind.sound else Dropped("answer not stated", "a sound trace without an answer")
-    stated = completion_answer(written.reasoning)
-    if _same(written.final_answer, stated) is not True:
-        return Dropped("answer not stated", f"it claims {written.final_answer!r}, the text says {stated!r}")
-    right = _same(seed.answer, written.final_answer)
-    if right is None:
-        return Dropped("answer not comparable", f"{seed.answer!r} with {written.final_answer!r}")
-    if right and not kind.sound and not kind.right_answer:
-        return Dropped("answer still right")
-    if not right and kind.sound:
-        return Dropped("answer no longer right", f"{written.final_answer!r} for {seed.answer!r}")
-    return right
-
-
-def _same(gold: str, answer: str) -> bool | None:
-    """None where it cannot be told without algebra."""
-    if clean(gold) == clean(answer):
-        return True
-    numbers = parse_number(gold), parse_number(answer)
-    if numbers[0] is None or numbers[1] is None:
-        return None
-    return same_number(numbers[0], numbers[1])

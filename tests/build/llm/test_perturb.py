@@ -68,8 +68,8 @@ def test_a_number_is_an_answer_too():
         ({"reasoning": "We multiply. 3 * 4 = 14, plus two is 16", "final_answer": "16"}, "whole rewrite"),
         ({"reasoning": f"I'm sorry, I can't write wrong steps, but here: {FLAWED}"}, "moralising"),
         ({"final_answer": "18"}, "answer not stated"),
+        ({"final_answer": "14"}, "answer not stated"),
         ({"final_answer": "x + 1"}, "answer not stated"),
-        ({"reasoning": TRACE.replace("12", "15"), "final_answer": "14"}, "answer still right"),
     ],
 )
 def test_a_text_that_is_not_what_it_claims_is_dropped(changes, reason):
@@ -78,18 +78,18 @@ def test_a_text_that_is_not_what_it_claims_is_dropped(changes, reason):
     assert found.reason == reason
 
 
-def test_a_kind_may_end_right():
+def test_whether_the_answer_is_right_is_computed_for_the_gates():
     variant = made(kind=LUCKY, reasoning=TRACE.replace("12", "15"), final_answer="14")
     assert variant.answer_kept
     assert variant.first_wrong_step == 0
+    assert not made().answer_kept
 
 
 def test_sound_traces_in_other_words():
     variant = made(kind=OTHER_WORDS, reasoning=REWORDED, final_answer="14")
     assert (variant.sound, variant.answer_kept, variant.first_wrong_step) == (True, True, None)
     assert made(kind=OTHER_WORDS, reasoning=TRACE + ".", final_answer="14").reason == "nothing rewritten"
-    wrong = made(kind=OTHER_WORDS, reasoning=REWORDED.replace("14", "15"), final_answer="15")
-    assert wrong.reason == "answer no longer right"
+    assert not made(kind=OTHER_WORDS, reasoning=REWORDED.replace("14", "15"), final_answer="15").answer_kept
 
 
 def test_a_first_person_phrase_of_the_source_is_no_moralising():
