@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from rm.build.llm.cache import Replied
 from rm.errors import ConfigError, RunError
 
 _MILLION = 1e6
+_COUNTS = ("replies", "prompt_tokens", "completion_tokens", "untold", "again")
 
 
 class BudgetSpent(RunError):
@@ -53,7 +54,7 @@ class Account:
 
     def add(self, counted: Mapping[str, Any]) -> None:
         """Another account in the form of `to_dict`."""
-        for name in ("replies", "prompt_tokens", "completion_tokens", "untold", "again"):
+        for name in _COUNTS:
             setattr(self, name, getattr(self, name) + counted[name])
         self.dropped.update(counted["dropped"])
 
@@ -68,7 +69,8 @@ class Account:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `add` reads it back."""
-        return {**asdict(self), "dropped": dict(sorted(self.dropped.items()))}
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        return {**counts, "dropped": dict(sorted(self.dropped.items()))}
 
 
 Bill = dict[str, Account]
