@@ -48,9 +48,7 @@ class WorkFile:
             self._size = self._cut_to_whole_lines()
             if not self._size:
                 self.append({"format": format, "identity": identity})
-                self._header_size = self._size
-            else:
-                self._header_size = self._check(format, identity)
+            self._header_size = self._check(format, identity)
         except BaseException:
             self._file.close()
             raise
@@ -116,7 +114,8 @@ class WorkFile:
         """The size that is left."""
         with self.path.open("rb") as file:
             size = sum(len(line) for line in file if line.endswith(b"\n"))
-        return self._file.truncate(size)
+        self._file.truncate(size)
+        return size
 
     def _check(self, format: int, identity: Mapping[str, Any]) -> int:
         """Size of the header, which has to be this run's."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +76,8 @@ class Card:
         tally: of the groups.
         dropped: `KIND: why` -> traces that a gate or their maker left out.
         audit: of `rm.build.audit`; None where it was left out.
-        rebalance: what rebalancing did; None without.
-        rubric: whose labels the traces have, and who gave them, in words.
+        before: that of the plain choice, where the set was rebalanced; else None.
+        labels: whose labels the traces have, and who gave them, in words.
         config: the whole configuration.
         data: names and hashes of the seed files; `licence` of the seeds.
         versions: of what computed it.
@@ -89,8 +89,8 @@ class Card:
     tally: Tally
     dropped: Mapping[str, int]
     audit: Mapping[str, Any] | None
-    rebalance: Mapping[str, Any] | None
-    rubric: str
+    before: Mapping[str, Any] | None
+    labels: str
     config: Mapping[str, Any]
     data: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -99,7 +99,7 @@ class Card:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form, counts in descending order, numbers in ascending."""
         card = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        tally = {name: _ordered(value) for name, value in asdict(self.tally).items()}
+        tally = {name: _ordered(value) for name, value in vars(self.tally).items()}
         return {**card, "tally": tally, "dropped": _ordered(self.dropped), "seeds": _ordered_below(self.seeds)}
 
 
@@ -124,12 +124,13 @@ def markdown(card: Card) -> str:
     lines = [
         f"# {card.file['name']}",
         "",
-        f"{tally.groups:,} groups, {sum(tally.kinds.values()):,} flawed and {sum(tally.retold.values()):,} sound traces, "
-        f"built by `tracelift-rm groups build` from {seeds['read']:,} seeds "
-        f"({sum(seeds['refused'].values()):,} rows refused, {seeds['repeated']:,} repeated problems, {unusable:,} unusable).",
+        f"{tally.groups:,} groups, {sum(tally.kinds.values()):,} flawed and {sum(tally.retold.values()):,} sound "
+        f"traces, built by `tracelift-rm groups build` from {seeds['read']:,} seeds "
+        f"({sum(seeds['refused'].values()):,} rows refused, {seeds['repeated']:,} repeated problems, "
+        f"{unusable:,} unusable).",
         "",
         f"- task: {card.config['task']}",
-        f"- labels: {card.rubric}",
+        f"- labels: {card.labels}",
         f"- seeds: {', '.join(each['file'] for each in data['files']) or 'given by a program'}; "
         f"licence: {data['licence'] or 'not stated'}",
         f"- SHA-256: `{card.file['sha256']}`",
@@ -207,8 +208,8 @@ def _audit_lines(card: Card) -> list[str]:
     lines = [
         "## What the surface gives away",
         "",
-        f"Pair accuracy of classifiers that never see the problem, on {audit['groups']:,} groups ({audit['protocol']}); "
-        f".5 is chance. Macro mean over the kinds: words {audit['macro']['words']:.3f}, length "
+        f"Pair accuracy of classifiers that never see the problem, on {audit['groups']:,} groups "
+        f"({audit['protocol']}); .5 is chance. Macro mean over the kinds: words {audit['macro']['words']:.3f}, length "
         f"{audit['macro']['length']:.3f}.",
         "",
     ]
@@ -223,8 +224,8 @@ def _audit_lines(card: Card) -> list[str]:
         for kind, each in audit["kinds"].items()
     ]
     lines += _table("", ("kind", "pairs", "words", "length", f"above {audit['flag']:g}"), rows)
-    if card.rebalance is not None:
-        before = card.rebalance["before"]["macro"]
+    if card.before is not None:
+        before = card.before["macro"]
         lines += [f"Rebalanced; before: words {before['words']:.3f}, length {before['length']:.3f}.", ""]
     return lines
 

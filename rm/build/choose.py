@@ -7,7 +7,7 @@ by what the surface of the traces gives away.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rm.build.config import BuildConfig
@@ -16,30 +16,36 @@ Entry = Mapping[str, Any]
 """A candidate as it stands in a row."""
 Pools = Mapping[str, Any]
 """A line of the work file: `group` (a row without pools), `sound` and `flawed` (lists of candidates)."""
-Prefer = Callable[[Sequence[Entry], bool, random.Random], Sequence[Entry]]
-"""Candidates of one sort (sound, or flawed of one kind), those to be taken first in front."""
 
 
-def shuffled(entries: Sequence[Entry], sound: bool, rng: random.Random) -> Sequence[Entry]:
-    """No preference."""
-    return rng.sample(entries, len(entries))
+def choose(pools: Pools, config: BuildConfig) -> dict[str, Any]:
+    """The row of a group: as many kinds and sound traces as the configuration allows, drawn by its seed."""
+    rng = generator(pools, config)
+    kinds = kinds_in_order(pools, config, rng)
+    flawed = [rng.choice(entries) for entries in list(kinds.values())[: config.group.negatives_most]]
+    return row_of(pools, draw_sound(pools, config, rng), flawed)
 
 
-def choose(pools: Pools, config: BuildConfig, prefer: Prefer = shuffled) -> dict[str, Any]:
-    """The row of a group.
+def generator(pools: Pools, config: BuildConfig) -> random.Random:
+    """Of the choice for one group."""
+    return random.Random(f"{config.seed}\nchoose\n{pools['id']}")
 
-    Args:
-        pools: enough kinds for a group.
-        config: sizes, weights of the kinds, seed.
-        prefer: orders the candidates of one sort.
-    """
-    rng = random.Random(f"{config.seed}\nchoose\n{pools['id']}")
+
+def draw_sound(pools: Pools, config: BuildConfig, rng: random.Random) -> list[Entry]:
+    """Sound traces, drawn evenly."""
+    return rng.sample(pools["sound"], min(config.group.positives, len(pools["sound"])))
+
+
+def kinds_in_order(pools: Pools, config: BuildConfig, rng: random.Random) -> dict[str, list[Entry]]:
+    """Flawed traces by kind, the kinds in an order drawn by their weights without replacement: the largest u^(1/w) in
+    front (Efraimidis and Spirakis 2006)."""
     by_kind: dict[str, list[Entry]] = {}
     for entry in pools["flawed"]:
         by_kind.setdefault(entry["negative_kind"], []).append(entry)
-    # Weighted without replacement: the largest u^(1/w) first (Efraimidis and Spirakis 2006).
-    keys = {kind: rng.random() ** (1 / config.kinds.get(kind, 1.0)) for kind in by_kind}
-    kinds = sorted(by_kind, key=lambda kind: -keys[kind])
-    flawed = [prefer(by_kind[kind], False, rng)[0] for kind in kinds[: config.group.negatives_most]]
-    sound = prefer(pools["sound"], True, rng)[: config.group.positives]
-    return {**pools["group"], "positive_pool": list(sound), "negative_bank": flawed}
+    keys = {kind: rng.random() ** (1 / config.kinds.get(kind, 1.0)) for kind in sorted(by_kind)}
+    return {kind: by_kind[kind] for kind in sorted(keys, key=lambda kind: -keys[kind])}
+
+
+def row_of(pools: Pools, sound: Sequence[Entry], flawed: Sequence[Entry]) -> dict[str, Any]:
+    """The group's row."""
+    return {**pools["group"], "positive_pool": list(sound), "negative_bank": list(flawed)}

@@ -88,13 +88,13 @@ class RebalanceConfig:
         on: whether to.
         draws: tries of each kind on each telling.
         rounds: of learning a classifier and choosing against it.
-        target: macro mean of the kinds' pair accuracies that is aimed at.
+        bound: share of a kind's pairs that words or length may rank right; a kind that would come above loses traces.
     """
 
     on: Bool = False
     draws: PositiveInt = 2
     rounds: PositiveInt = 8
-    target: Share = 0.6
+    bound: Share = 0.6
 
 
 @dataclass(frozen=True, config=CLOSED)

@@ -6,13 +6,13 @@ asks the gates, drops repetitions, and grades by the rubric, giving an `Outcome`
 
 from __future__ import annotations
 
-import importlib
 import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from rm.build.config import BuildConfig
@@ -30,16 +30,28 @@ _FINAL = re.compile(r"^[ \t]*####.*$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of a task: `prepare(seed)` parses a seed, or raises `Unusable`; `kinds` make traces from the result."""
+    """The rules of a task.
 
-    prepare: Any
+    Args:
+        prepare: parses a seed, or raises `Unusable`.
+        kinds: make traces from the result.
+        trace: the sound trace in a parsed seed.
+    """
+
+    prepare: Callable[[Seed], Any]
     kinds: Mapping[str, Kind]
+    trace: Callable[[Any], str]
 
     @classmethod
     def of(cls, task: str) -> Rules:
         """Those of "math" or "code"."""
-        module = importlib.import_module("rm.build.six")
-        return cls(module.prepare, module.KINDS)
+        if task == "code":
+            from rm.build import code
+
+            return cls(code.prepare, code.KINDS, attrgetter("plan"))
+        from rm.build.math import table
+
+        return cls(table.prepare, table.KINDS, attrgetter("trace"))
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,7 @@ class Setup:
 
     @property
     def rules_grade(self) -> bool:
-        """Whether the labels that rules give (levels of the official dimensions) are labels of the run's rubric, too."""
+        """Whether what rules give, levels of the official dimensions, are labels of the run's rubric, too."""
         known = set(self.official.dimension_names)
         return self.rubric.num_levels == self.official.num_levels and known.issuperset(self.rubric.dimension_names)
 
@@ -146,16 +158,16 @@ def draft(seed: Seed, setup: Setup) -> Draft:
     Each kind of flaw is put into one of the tellings, drawn at random; with rebalancing into every one, several times,
     for it chooses later.
     """
-    sound = sound_trace(seed)
     try:
         prepared = setup.rules.prepare(seed)
     except Unusable as error:
-        return Draft(seed, sound, unusable=str(error))
+        return Draft(seed, sound_trace(seed), unusable=str(error))
+    sound = setup.rules.trace(prepared)
     config, rng = setup.config, setup.generator(seed.problem_id)
     kinds = [kind for kind in setup.rules.kinds.values() if config.kinds.get(kind.name, 1.0) > 0]
     retold = [variant for kind in kinds if kind.sound if (variant := kind.make(prepared, rng)) is not None]
     retold = [variant if variant.labels else _with_best(variant, setup) for variant in retold]
-    tellings = [(sound, prepared)] if sound else []
+    tellings = [(sound, prepared)]
     for variant in rng.sample(retold, min(config.group.tellings, len(retold))):
         tellings += _telling(seed, variant.reasoning, setup)
     flaws = [kind for kind in kinds if not kind.sound]
@@ -174,9 +186,10 @@ Made = list[tuple[str, Variant]]
 def _telling(seed: Seed, text: str, setup: Setup) -> list[tuple[str, Any]]:
     told = replace(seed, solution=text) if seed.task_type == "math" else replace(seed, plan=text)
     try:
-        return [(text, setup.rules.prepare(told))]
+        prepared = setup.rules.prepare(told)
     except Unusable:
         return []  # words that the parser cannot follow: the telling stays a sound trace
+    return [(setup.rules.trace(prepared), prepared)]
 
 
 def _one_each(kinds: Sequence[Kind], tellings: Tellings, draws: int, rng: random.Random) -> Made:

@@ -36,13 +36,13 @@ TELL_TALES = (
 none."""
 NEW_LINES = 2
 """Lines of a flawed trace that may be new in any case."""
-CODE_KINDS = frozenset({"code_dumped", "code_in_plan", "code_leak", "leaked_code"})
-"""Kinds whose flaw is that a plan holds code."""
+CODE_KINDS = frozenset({"code_dumped"})
+"""Kinds whose flaw is that a plan holds code, as many lines of it as there are."""
 
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?|\.\d+")
 _CODE = re.compile(
-    r"```|^\s*(?:def \w+\(.*|class \w+.*:|import \w+|from \w[\w.]* import .+|return\b(?: [^ ]+)?|while .+:|for \w.* in .+:"
-    r"|(?:el)?if .+:|else:|print\(.*\)|\w+(?:\[.+\])? [-+*/]?= .*[\[\](){}].*)\s*$",
+    r"```|^\s*(?:def \w+\(.*|class \w+.*:|import \w+|from \w[\w.]* import .+|return\b(?: [^ ]+)?|while .+:"
+    r"|for \w.* in .+:|(?:el)?if .+:|else:|print\(.*\)|\w+(?:\[.+\])? [-+*/]?= .*[\[\](){}].*)\s*$",
     re.MULTILINE,
 )
 
@@ -100,16 +100,16 @@ def answer_checked(case: Case, config: GatesConfig) -> str:
 
 def local(case: Case, config: GatesConfig) -> str:
     """All but a few lines are those of the sound trace, whatever numbers a flaw has changed in them."""
-    if case.variant.sound:
+    if case.variant.sound or case.variant.kind in CODE_KINDS:
         return ""
     lines = _forms(case.variant.reasoning)
-    new = sum((Counter(lines) - Counter(_forms(case.sound))).values())
+    new = (Counter(lines) - Counter(_forms(case.sound))).total()
     return "" if new <= max(NEW_LINES, config.new_lines * len(lines)) else "changed in more than one place"
 
 
 def no_tell_tale(case: Case, config: GatesConfig) -> str:
     """No wording that gives the flaw away."""
-    found = {match[0].casefold() for match in _tell_tales(tuple(config.tell_tales)).finditer(case.variant.reasoning)}
+    found = set(_tell_tales(tuple(config.tell_tales)).findall(case.variant.reasoning.casefold()))
     if not found:
         return ""
     own = f"{case.seed.problem}\n{case.sound if not case.variant.sound else case.seed.solution}".casefold()
@@ -195,15 +195,18 @@ def leads_to(reasoning: str, answer: str | None, reference: str) -> bool | None:
             line, has to be the reference's.
         reference: the right answer.
     """
-    gold = parse_number(reference)
+    gold = _number(reference)
     if gold is None:
         return _verified(reasoning if answer is None else f"#### {answer}", reference)
     if answer is not None:
-        number = parse_number(answer)
+        number = _number(answer)
         return _verified(f"#### {answer}", reference) if number is None else same_number(gold, number)
     last = reasoning.rstrip().rpartition("\n")[2]
     numbers = [completion_answer(reasoning), *_NUMBER.findall(last)]
-    return any(number is not None and same_number(gold, number) for number in map(parse_number, numbers))
+    return any(number is not None and same_number(gold, number) for number in map(_number, numbers))
+
+
+_number = lru_cache(maxsize=1024)(parse_number)
 
 
 def _verified(completion: str, reference: str) -> bool | None:
@@ -225,10 +228,12 @@ def _verifier() -> MathVerifier | None:
 
 @lru_cache(maxsize=4)
 def _tell_tales(further: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{'|'.join((*TELL_TALES, *further))})(?!\w)", re.IGNORECASE)
+    """Of case-folded text."""
+    return re.compile(rf"\b(?:{'|'.join((*TELL_TALES, *further))})(?!\w)".casefold())
 
 
-def _forms(text: str) -> list[str]:
+@lru_cache(maxsize=64)
+def _forms(text: str) -> tuple[str, ...]:
     """The lines of a trace without their numbers, case and spacing."""
-    lines = (" ".join(_NUMBER.sub("0", line).casefold().split()) for line in text.splitlines())
-    return [line for line in lines if line]
+    lines = (" ".join(line.split()) for line in _NUMBER.sub("0", text).casefold().splitlines())
+    return tuple(line for line in lines if line)

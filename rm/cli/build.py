@@ -54,7 +54,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from rm.build.pipeline import build_groups, maker
+    from rm.build.pipeline import build_groups, maker_of
     from rm.build.read_seeds import file_rows
     from rm.files import check_file
 
@@ -71,7 +71,7 @@ def _build(args: argparse.Namespace) -> int:
                 lambda refused: file_rows(args.seeds, refused),
                 args.out,
                 files=args.seeds,
-                make=maker(config, bar.say),
+                maker=maker_of(config, bar.say),
                 force=args.force,
                 on_progress=bar,
             )
@@ -147,7 +147,7 @@ def page(card: Card, out: str | Path) -> str:
         ("flawed traces", f"{sum(tally.kinds.values()):,}"),
         ("kinds", ", ".join(f"{kind}: {count:,}" for kind, count in tally.kinds.most_common())),
         ("left out", f"{sum(card.dropped.values()):,} traces"),
-        ("labels", card.rubric),
+        ("labels", card.labels),
     ]
     if card.audit is not None:
         macro = card.audit["macro"]

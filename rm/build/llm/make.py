@@ -24,31 +24,32 @@ from rm.build.choose import choose
 from rm.build.config import BuildConfig
 from rm.build.draft import Draft, Setup, draft, seed_problem, sift
 from rm.build.kinds import Kind
+from rm.build.llm import judge as judging
+from rm.build.llm import perturb as perturbing
 from rm.build.llm.asking import Dropped, Model
 from rm.build.llm.cache import ReplyCache
 from rm.build.llm.judge import Panel, ToJudge, Verdict
 from rm.build.llm.kinds import PREFIX
 from rm.build.llm.ledger import Bill, BudgetSpent, Ledger
 from rm.build.llm.perturb import perturb
-from rm.build.llm.tally import BY_RULE, JUDGED
+from rm.build.llm.tally import BILL, BY_RULE, JUDGED
+from rm.build.pipeline import Maker, rule_labels
 from rm.build.seed import Seed
 
-BILL = "llm"
-"""Key of a line under which the seed's bill stands."""
 
-
-def by_llm(
-    config: BuildConfig, on_told: Callable[[str], None] | None = None
-) -> Callable[[Iterator[Seed]], Iterator[bytes]]:
+def by_llm(config: BuildConfig, on_told: Callable[[str], None] | None = None) -> Maker:
     """The maker, for `build_groups`.
 
     Args:
         config: with a perturber, or judges, or both.
         on_told: told after every seed, in a few words, what was asked so far and what it costs.
+
+    Raises:
+        ConfigError: as `Setup.of`.
     """
+    setup = Setup.of(config)
 
     def make(seeds: Iterator[Seed]) -> Iterator[bytes]:
-        setup = Setup.of(config)
         loop = asyncio.new_event_loop()
         loop.set_default_executor(ThreadPoolExecutor(1))  # the gates' math-verify is for one thread
         under_way: deque[asyncio.Task[bytes]] = deque()
@@ -76,7 +77,11 @@ def by_llm(
                 loop.run_until_complete(loop.shutdown_default_executor())
                 loop.close()
 
-    return make
+    identity = {"kinds": list(setup.rules.kinds), "prompts": [perturbing.PROMPT_VERSION, judging.PROMPT_VERSION]}
+    labels = rule_labels(setup)
+    if config.llm.judges:
+        labels = f"of the rubric {setup.rubric.name}, by {', '.join(config.llm.raters)}: the median of what they say"
+    return Maker(make, identity, labels)
 
 
 def _finish(loop: asyncio.AbstractEventLoop, tasks: deque[asyncio.Task[bytes]]) -> None:

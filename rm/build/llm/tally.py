@@ -6,21 +6,67 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rm.build.llm.ledger import Account, Bill
 from rm.metrics.agreement import dimension_agreement
 from rm.metrics.raters import rater_agreement
 from rm.rubric import Rubric
 
+if TYPE_CHECKING:
+    from rm.build.config import BuildConfig
+
+BILL = "llm"
+"""Key of a line of the work file under which the seed's bill stands."""
 OVERALL = "overall"
 """A judge's score beside those of the dimensions."""
 JUDGED = "judged"
 """Key of a trace's metadata under which its judgements stand."""
 BY_RULE = "rule_rubric"
 """Key of a trace's metadata under which the rule's labels stand."""
+
+
+class Asked:
+    """What language models were asked for a set, whenever that was, and what judges said.
+
+    Args:
+        config: of the build.
+    """
+
+    def __init__(self, config: BuildConfig) -> None:
+        self._llm = config.llm
+        self._bill: Bill = {}
+        rubric = Rubric.load(config.rubric or config.task)
+        self._judges = JudgeTally(rubric, config.llm.raters) if config.llm.judges else None
+
+    def line(self, row: Mapping[str, Any]) -> None:
+        """A line of the work file."""
+        for name, counted in row.get(BILL, {}).items():
+            self._bill.setdefault(name, Account()).add(counted)
+
+    def group(self, row: Mapping[str, Any]) -> None:
+        """A group as it is written."""
+        if self._judges is not None:
+            self._judges.add(row)
+
+    def to_dict(self) -> dict[str, Any] | None:
+        """For the card; None where no model was to be asked."""
+        if not self._llm.used:
+            return None
+        prices = self._llm.prices
+        models = {
+            name: {**account.to_dict(), "cost": round(account.cost(prices[name]), 6)}
+            for name, account in sorted(self._bill.items())
+        }
+        return {
+            "tokens": sum(account.tokens for account in self._bill.values()),
+            "cost": round(sum(each["cost"] for each in models.values()), 6),
+            "models": models,
+            "judges": None if self._judges is None else self._judges.to_dict(),
+        }
 
 
 class JudgeTally:

@@ -1,0 +1,155 @@
+"""A reference program as its plan needs it: its syntax tree, its main function, and what is known of its values."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from rm.build.code.words import Words
+from rm.build.kinds import Unusable
+from rm.build.seed import Seed
+
+_WRITE = re.compile(
+    r"\bwrite\s+(?:a|an|the)\s+(?:python\s*3?\s+)?(?:function|program|code|method)\b[^.\n]*?\b(?P<how>to|that|which)\s+(?P<what>[^\n]+)",
+    re.IGNORECASE,
+)
+_LINK = re.compile(r"\s*https?://\S+")
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that parses.
+
+    Args:
+        source: its text.
+        tree: its syntax tree; never changed, only copied.
+        main: the function that the tests call; "" for a program that reads its input.
+        task: what the statement asks for, `find the largest ...`; "" where it does not say so in a known form.
+        types: name of a variable -> name of its type, where it is clear.
+        imports: name -> what it stands for, with its module.
+    """
+
+    source: str
+    tree: ast.Module = field(repr=False)
+    main: str
+    task: str
+    types: Mapping[str, str]
+    imports: Mapping[str, str]
+
+    @property
+    def words(self) -> Words:
+        return Words(self.types, self.imports)
+
+    @classmethod
+    def of(cls, seed: Seed) -> Program:
+        """The program of a seed.
+
+        Raises:
+            Unusable: it does not parse, or defines nothing and does nothing.
+        """
+        try:
+            tree = ast.parse(seed.solution)
+            ast.unparse(tree)
+        except _UNREADABLE:
+            raise Unusable("reference program does not parse") from None
+        functions = [each.name for each in tree.body if isinstance(each, ast.FunctionDef)]
+        main = _main(functions, seed)
+        types = _Types(_imports(tree))
+        types.learn_arguments(tree, main, str(seed.tests or ""))
+        types.visit(tree)
+        return cls(seed.solution, tree, main, task_of(seed.problem), types.known, types.imports)
+
+
+def task_of(statement: str) -> str:
+    """`find the largest item` of `Write a function to find the largest item.`; "" where it is said otherwise."""
+    found = _WRITE.search(statement)
+    if found is None:
+        return ""
+    sentence = re.split(r"(?<=[a-z0-9)'’\"])\.(?:\s|$)", _LINK.sub("", found["what"]))[0].strip().rstrip(".,;: ")
+    if not sentence or len(sentence) > 300:
+        return ""
+    return sentence if found["how"].lower() == "to" else f"write a function that {sentence}"
+
+
+def _main(functions: list[str], seed: Seed) -> str:
+    """The function that the tests call: the entry point, unless they call another one only."""
+    called = [name for name in functions if re.search(rf"\b{re.escape(name)}\s*\(", str(seed.tests or ""))]
+    entry = seed.entry_point.strip()
+    if entry in functions and (entry in called or not called):
+        return entry
+    if called:
+        return called[-1]
+    return functions[-1] if functions and not isinstance(seed.tests, list) else ""
+
+
+def _imports(tree: ast.Module) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {(each.asname or each.name).split(".")[0]: each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
+    return found
+
+
+class _Types(ast.NodeVisitor):
+    """Types of variables, from the literal arguments of the tests and the forms of what is assigned."""
+
+    def __init__(self, imports: Mapping[str, str]) -> None:
+        self.imports = imports
+        self.known: dict[str, str] = {}
+        self.conflicting: set[str] = set()
+
+    def learn_arguments(self, tree: ast.Module, main: str, tests: str) -> None:
+        function = next((f for f in tree.body if isinstance(f, ast.FunctionDef) and f.name == main), None)
+        if function is None:
+            return
+        names = [argument.arg for argument in function.args.args]
+        seen: dict[str, Counter[str]] = {name: Counter() for name in names}
+        for call in _calls_of(main, tests):
+            for name, argument in zip(names, call.args, strict=False):
+                seen[name][_literal_type(argument)] += 1
+        for name, kinds in seen.items():
+            if len(kinds) == 1 and "" not in kinds:
+                self.known[name] = next(iter(kinds))
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                self._note(target.id, Words(self.known, self.imports).type_of(node.value))
+        self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> None:
+        if isinstance(node.target, ast.Name):
+            words = Words(self.known, self.imports)
+            kind = words.type_of(node.iter)
+            self._note(node.target.id, {"str": "str", "range": "int"}.get(kind, ""))
+        self.generic_visit(node)
+
+    def _note(self, name: str, kind: str) -> None:
+        if not kind or name in self.conflicting:
+            return
+        if self.known.setdefault(name, kind) != kind:
+            self.conflicting.add(name)
+            del self.known[name]
+
+
+def _calls_of(name: str, tests: str) -> Iterator[ast.Call]:
+    try:
+        tree = ast.parse(tests)
+    except _UNREADABLE:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in (name, "candidate"):
+            yield node
+
+
+def _literal_type(node: ast.expr) -> str:
+    try:
+        return type(ast.literal_eval(node)).__name__
+    except (*_UNREADABLE, TypeError):
+        return ""

@@ -1,0 +1,329 @@
+"""Flaws in what a trace aims at and in how it gets to its answer."""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+
+from rm.build.kinds import Variant
+from rm.build.math.changed import shown_sites, with_operator
+from rm.build.math.equations import Equation, Line, display, evaluate, value_of
+from rm.build.math.frames import CHECKS, TAKEN, conclusion, lead
+from rm.build.math.slips import misread, slips
+from rm.build.math.solution import COMMON, Solution, carry, recompute
+from rm.build.math.wording import (
+    INVERSE,
+    differing,
+    expression_of,
+    flawed,
+    in_style,
+    known_values,
+    money,
+    plain,
+    steps,
+    written,
+)
+
+
+def wrong_target(solution: Solution, rng: random.Random) -> Variant | None:
+    """The trace answers another question: it stops at an earlier quantity, goes on to a further one, or names another."""
+    makers = rng.sample((_stops, _goes_on, _names_another), 3)
+    return next((found for make in makers if (found := make(solution, rng)) is not None), None)
+
+
+def _others(solution: Solution, before: int) -> list[tuple[int, Equation]]:
+    """Computed quantities that are not the answer."""
+    return [
+        (step, equation)
+        for step, line in enumerate(solution.lines[:before])
+        for equation in line.equations[-1:]
+        if line.values[equation.result] != solution.answer and not line.locked
+    ]
+
+
+def _stops(solution: Solution, rng: random.Random) -> Variant | None:
+    answer_line = solution.answer_site[0]
+    places = [
+        (step, equation)
+        for step, equation in _others(solution, answer_line)
+        if not any(solution.answer in line.results for line in solution.lines[: step + 1])
+    ]
+    if not places:
+        return None
+    step, equation = rng.choice(places)
+    number = money(solution.lines[step], equation.result)
+    kept: tuple[Line | str, ...] = solution.lines[: step + 1]
+    closed = rng.random() < 0.6
+    return flawed(
+        solution,
+        "wrong_target",
+        (*kept, conclusion(number, rng)) if closed else kept,
+        step=step,
+        first=step + 1 if closed else step,
+        spoiled=len(solution.lines) - step - 1,
+        answer=number.lstrip("$"),
+        why=f"the trace stops at {number} (step {step + 1}), which is not what is asked for; the steps after it are missing",
+        how="stops",
+    )
+
+
+def _goes_on(solution: Solution, rng: random.Random) -> Variant | None:
+    line_at, index = solution.answer_site
+    if line_at != len(solution.lines) - 1 or solution.answer <= 0:
+        return None
+    line = solution.lines[-1]
+    answer = line.values[index]
+    known = known_values(solution, len(solution.lines) - 1)
+    choices = sorted(value for value in known if value > 2 and value != answer)
+    rng.shuffle(choices)
+    for value in choices[:6]:
+        for operator in rng.sample("+-/", 3):
+            new = {"+": answer + value, "-": answer - value, "/": answer / value}[operator]
+            text = display(new, line.numbers[index], "=")
+            if text is None or new <= 0 or new.denominator != 1 or new == answer:
+                continue
+            expression = in_style(f"{line.numbers[index]} {operator} {known[value]}", solution.lines)
+            extra = lead(f"{expression} = {text}", rng)
+            lines = (*solution.lines, extra, conclusion(text, rng)) if rng.random() < 0.6 else (*solution.lines, extra)
+            return flawed(
+                solution,
+                "wrong_target",
+                lines,
+                step=len(solution.lines) - 1,
+                first=len(solution.lines),
+                spoiled=0,
+                answer=text,
+                why=f"step {len(solution.lines) + 1}: {line.numbers[index]} is what is asked for, but the trace goes on to {text}",
+                how="goes_on",
+            )
+    return None
+
+
+def _names_another(solution: Solution, rng: random.Random) -> Variant | None:
+    places = _others(solution, len(solution.lines))
+    if not places:
+        return None
+    step, equation = rng.choice(places)
+    number = money(solution.lines[step], equation.result)
+    return flawed(
+        solution,
+        "wrong_target",
+        (*solution.lines, conclusion(number, rng)),
+        step=len(solution.lines) - 1,
+        first=len(solution.lines),
+        spoiled=0,
+        answer=number.lstrip("$"),
+        why=f"step {len(solution.lines) + 1}: concludes {number}, the result of step {step + 1}, and not {solution.answer_text}",
+        how="names_another",
+    )
+
+
+def unsupported_conclusion(solution: Solution, rng: random.Random) -> Variant | None:
+    """The trace breaks off and claims an answer, right or wrong, that its steps do not establish."""
+    line_at, index = solution.answer_site
+    lines = solution.lines
+    keeps = [k for k in range(1, line_at + 1) if not any(solution.answer in line.results for line in lines[:k])]
+    if not keeps:
+        return None
+    keep = rng.choice(keeps)
+    text = lines[line_at].numbers[index]
+    if rng.random() < 0.5:
+        wrong = misread(text, value_of(text), rng)
+        known = known_values(solution, keep)
+        if wrong is None or wrong in known or wrong <= 0:
+            return None
+        text = plain(wrong, text)
+    missing = len(lines) - keep
+    right = "the right number" if text == lines[line_at].numbers[index] else "a wrong number"
+    number = ("$" if money(lines[line_at], index).startswith("$") else "") + text
+    return flawed(
+        solution,
+        "unsupported_conclusion",
+        (*lines[:keep], conclusion(number, rng)),
+        step=keep,
+        first=keep,
+        spoiled=missing,
+        answer=text,
+        why=(
+            f"step {keep + 1}: claims {number}, {right}, which nothing before it establishes "
+            f"({missing} step{'s are' if missing > 1 else ' is'} missing)"
+        ),
+    )
+
+
+def invented_condition(solution: Solution, rng: random.Random) -> Variant | None:
+    """A condition that the problem does not state changes a quantity, and what follows from it."""
+    lines = solution.lines
+    sites = [site for site in solution.sites if solution.lines[site[0]].values[site[1].result] > 5]
+    for step, equation in rng.sample(sites, min(6, len(sites))):
+        line = lines[step]
+        if equation is not line.equations[-1]:
+            continue
+        value, shown = line.values[equation.result], line.numbers[equation.result]
+        frame = rng.choice(TAKEN)
+        less = Fraction(rng.randint(2, int(min(value - 1, 3 + value / 4))))
+        key = next(key for key in ("left", "more", "double", "half") if f"{{{key}}}" in frame)
+        new = {"left": value - less, "more": value + less, "double": value * 2, "half": value / 2}[key]
+        uses_less = "{less}" in frame
+        text = display(new, shown, "=")
+        if text is None or (value.denominator == 1 and new.denominator != 1) or (uses_less and less in solution.given):
+            continue
+        rest = carry(lines[step + 1 :], {value: new})
+        if rest is None:
+            continue
+        sentence = frame.format_map({"value": shown, "less": plain(less), key: text})
+        told, _, calculation = sentence.partition(shown)
+        sentence = (
+            told + in_style((shown + calculation).partition(" = ")[0], lines) + " = " + calculation.partition(" = ")[2]
+        )
+        line_at, index = solution.answer_site
+        all_lines = (*lines[: step + 1], sentence, *rest)
+        answer = text if line_at == step else rest[line_at - step - 1].numbers[index] if line_at > step else None
+        changed = [i + step + 2 for i in differing(lines[step + 1 :], rest)]
+        carried = f"; carried into {steps(changed)}" if changed else ""
+        return flawed(
+            solution,
+            "invented_condition",
+            all_lines,
+            step=step,
+            first=step + 1,
+            spoiled=len(changed),
+            answer=answer or solution.answer_text,
+            why=f"step {step + 2}: the problem does not say that {shown} has to become {text}{carried}",
+        )
+    return None
+
+
+def right_answer_wrong_way(solution: Solution, rng: random.Random) -> Variant | None:
+    """Two errors cancel, or a calculation is wrong and the right number stands there all the same."""
+    makers = rng.sample((_cancelling, _asserted), 2)
+    return next((found for make in makers if (found := make(solution, rng)) is not None), None)
+
+
+def _cancelling(solution: Solution, rng: random.Random) -> Variant | None:
+    lines = solution.lines
+    for step, equation in shown_sites(solution, rng):
+        users = solution.users[step]
+        if len(users) != 1 or not lines[users[0]].equations:
+            continue
+        user = users[0]
+        last = lines[user].equations[-1]
+        if len(lines[user].equations) != 1 or not last.shown or last.locked:
+            continue
+        for name, wrong in slips(lines[step], equation, rng):
+            if wrong in known_values(solution, step):
+                continue
+            changed: dict[Fraction, Fraction] = {}
+            head = recompute(lines[step], changed, {}, {equation.result: wrong})
+            if head is None:
+                continue
+            right = lines[user].values[last.result]
+            back = recompute(lines[user], dict(changed), {}, {last.result: right})
+            if back is None or back == lines[user]:
+                continue
+            true = evaluate(last.tree, back.values) * last.scale
+            if true == right or true <= 0:
+                continue
+            line, shown = lines[step], head.numbers[equation.result]
+            why = (
+                f"step {step + 1}: {expression_of(line, equation)} is {line.numbers[equation.result]}, not {shown}; "
+                f"step {user + 1}: {written(last.tree, back.numbers)} is {plain(true)}, not {back.numbers[last.result]}: "
+                "two errors cancel"
+            )
+            return flawed(
+                solution,
+                "right_answer_wrong_way",
+                (*lines[:step], head, *lines[step + 1 : user], back, *lines[user + 1 :]),
+                step=step,
+                first=step,
+                spoiled=1,
+                answer=solution.answer_text,
+                why=why,
+                how="cancelling",
+                slip=name,
+            )
+    return None
+
+
+def _asserted(solution: Solution, rng: random.Random) -> Variant | None:
+    lines = solution.lines
+    for step, equation in shown_sites(solution, rng):
+        line = lines[step]
+        if not equation.binary:
+            continue
+        node = equation.tree
+        for operator in rng.sample([o for o in "+-*/" if o != node[0]], 3):  # type: ignore[index, misc]
+            changed = with_operator(solution, line, equation, node, operator)  # type: ignore[arg-type]
+            if changed is None:
+                continue
+            try:
+                true = evaluate((operator, *node[1:]), line.values) * equation.scale  # type: ignore[index, misc]
+            except ZeroDivisionError:
+                continue
+            if true <= 0 or true == line.values[equation.result]:
+                continue
+            wrote = written((operator, *node[1:]), line.numbers)  # type: ignore[index, misc]
+            right = line.numbers[equation.result]
+            why = f"step {step + 1}: {wrote} is {plain(true)}; {right} is right, but comes from {expression_of(line, equation)}"
+            return flawed(
+                solution,
+                "right_answer_wrong_way",
+                (*lines[:step], changed, *lines[step + 1 :]),
+                step=step,
+                first=step,
+                spoiled=len(solution.dependents(step)),
+                answer=solution.answer_text,
+                why=why,
+                how="asserted",
+            )
+    return None
+
+
+def answer_given_away(solution: Solution, rng: random.Random) -> Variant | None:
+    """The trace begins with the answer, and what follows does not lead to it."""
+    lines = solution.lines
+    line_at, index = solution.answer_site
+    number = money(lines[line_at], index)
+    first = conclusion(number, rng)
+    backward = backward_check(solution, rng)
+    keeps = [k for k in range(1, line_at + 1) if not any(solution.answer in line.results for line in lines[:k])]
+    how = rng.choice(["only"] + ["begins"] * 2 * bool(keeps) + ["checked"] * 2 * (backward is not None))
+    body: tuple[Line | str, ...] = ()
+    told = "nothing leads to it"
+    if how == "begins":
+        keep = rng.choice(keeps)
+        body, told = (
+            lines[:keep],
+            f"the {'steps' if keep > 1 else 'step'} after it do{'es' * (keep == 1)} not lead to it",
+        )
+    elif how == "checked":
+        body, told = (backward or "",), "the calculation after it starts from it"
+    return flawed(
+        solution,
+        "answer_given_away",
+        (first, *body),
+        step=0,
+        first=0,
+        spoiled=len(lines) - (len(body) if how == "begins" else 0),
+        answer=number.lstrip("$"),
+        why=f"step 1: states the answer {number}, and {told}",
+        how=how,
+    )
+
+
+def backward_check(solution: Solution, rng: random.Random) -> str | None:
+    """A sentence that checks the last calculation by its inverse; None where it has none that comes out exactly."""
+    line_at, index = solution.answer_site
+    line = solution.lines[line_at]
+    equation = next((e for e in line.equations if e.result == index), None)
+    if equation is None or not equation.binary or equation.mode != "=" or equation.scale != 1 or line.locked:
+        return None
+    operator, left, right, _ = equation.tree  # type: ignore[misc]
+    if line.values[left] in COMMON and line.values[right] in COMMON:
+        return None
+    swapped = operator in "+*" and rng.random() < 0.5
+    one, other = (right, left) if swapped else (left, right)
+    if line.values[other] == 0:
+        return None
+    expression = f"{line.numbers[index]} {INVERSE[operator]} {line.numbers[other]}"
+    return rng.choice(CHECKS).format(in_style(expression, solution.lines), line.numbers[one])
