@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -13,10 +14,13 @@ from rm.build.llm.objects import Unreadable
 from rm.errors import RunError
 from rm.uplift.executors.base import Lost, Prompt
 from rm.uplift.executors.openai import OpenAIExecutor
+from rm.uplift.executors.replies import Reply, is_transient
 from rm.uplift.meter import FailureLimit, Watch
 
-LOST_LIMIT = FailureLimit(rate=0.5, window=100, least=4)
-"""Of the latest questions of a model; more that are lost stop the build."""
+ATTEMPTS = 4
+"""How often a lost question is put in all, each time with the client's own retries."""
+LOST_LIMIT = FailureLimit(rate=0.5, window=12, least=4)
+"""Of the latest attempts with a model; more that are lost stop the build, before a seed is done with less for it."""
 _AGAIN = """{user}
 
 Your reply to this was:
@@ -64,6 +68,7 @@ class Model:
         self._sampling = config.sampling()
         self._fingerprint = config.server.fingerprint()
         self._executor = OpenAIExecutor(config.server)
+        self._slots = asyncio.Semaphore(config.server.concurrency * len(config.server.endpoints))
         self._cache = cache
         self._ledger = ledger
         self._watch = Watch(f"questions to the {name} were lost", LOST_LIMIT)
@@ -125,17 +130,30 @@ class Model:
         if cached is not None:
             self._ledger.cached += 1
             return cached
-        self._ledger.allow()
-        answer = await self._executor.ask(question.prompt, 1, question.sampling, question.seed)
+        answer = await self._served(question)
         if isinstance(answer, Lost):
-            self._lost(answer)
             return answer
-        self._watch.came()
         completion = answer.completions[0]
         reply = Replied(completion.text, completion.finished, answer.prompt_tokens, answer.completion_tokens)
         self._cache.put(question, reply)
         self._paid.take(reply)
         return reply
+
+    async def _served(self, question: Question) -> Reply | Lost:
+        """From a server, in several attempts; the last one's loss."""
+        lost = Lost("connection")
+        for _ in range(ATTEMPTS):
+            async with self._slots:  # what waits for a server has not passed the budget yet
+                self._ledger.allow()
+                answer = await self._executor.ask(question.prompt, 1, question.sampling, question.seed)
+            if not isinstance(answer, Lost):
+                self._watch.came()
+                return answer
+            lost = answer
+            self._lost(lost)
+            if _is_refused(lost):
+                break
+        return lost
 
     def _lost(self, lost: Lost) -> None:
         try:
@@ -145,3 +163,9 @@ class Model:
                 f"{error} Start the server, or mend {self._key}.server. What was answered is kept in "
                 f"{self._cache.path}; the same command goes on from there."
             ) from None
+
+
+def _is_refused(lost: Lost) -> bool:
+    """The server answers, and will not answer this: a prompt that is too long, a parameter that it does not know."""
+    kind, _, status = lost.reason.partition(" ")
+    return kind == "http" and status.isdigit() and not is_transient(int(status))

@@ -23,6 +23,8 @@ _REFUSAL = re.compile(
 )
 _LONGEST = 200_000
 """Characters of a reply that are looked at."""
+_TRIES = 50
+"""Braces at which no object begins, after which the search is given up."""
 
 
 class Unreadable(Exception):
@@ -101,14 +103,14 @@ def _objects(text: str) -> tuple[list[dict[str, Any]], str]:
     """Every outermost object that can be read, and what is wrong with the first that cannot."""
     decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, strict=False)
     found: list[dict[str, Any]] = []
-    problem, at = "", text.find("{")
-    while at >= 0:
+    problem, failed, at = "", 0, text.find("{")
+    while at >= 0 and failed < _TRIES:
         try:
             value, end = decoder.raw_decode(text, at)
             found.append(value)
         except (ValueError, RecursionError) as error:
             problem = problem or str(error) or "it is nested too deeply"
-            end = at + 1
+            failed, end = failed + 1, at + 1
         at = text.find("{", end)
     return found, problem
 

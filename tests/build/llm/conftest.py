@@ -34,6 +34,12 @@ def serving() -> ModuleType:
     return _load("openai_server", HERE.parents[1] / "uplift" / "openai_server.py")
 
 
+@pytest.fixture(scope="session")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight problems with solutions."""
+    return _load("llm_seeds", HERE / "seeds.py").write(tmp_path_factory.mktemp("seeds") / "seeds.jsonl", 8)
+
+
 @pytest.fixture
 def serve(serving: ModuleType, scripted: ModuleType) -> Iterator[Callable[..., Any]]:
     """Start a server: `serve(fault)`, where `fault(number, body)` gives text, an `Answer`, or None for the script's."""

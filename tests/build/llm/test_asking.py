@@ -108,10 +108,19 @@ def test_a_passing_error_costs_a_retry_and_nothing_else(ask, serving):
     assert not bill.dropped
 
 
-def test_a_lost_call_is_counted_and_not_kept(ask, serving):
-    found, bill, _, server = ask(lambda number, body: serving.Answer(503, b"oops") if number < 2 else GOOD, "a")
-    assert found[0].reason == "lost: http 503"
-    assert bill.replies == 0
+def test_what_is_lost_is_asked_for_again(ask, serving):
+    found, bill, _, server = ask(lambda number, body: serving.Answer(503, b"oops") if number < 5 else GOOD, "a")
+    assert found == [7]
+    assert len(server.bodies) == 6
+    assert (bill.replies, bill.dropped) == (1, {})
+
+
+def test_a_question_that_the_server_refuses_is_counted_and_not_kept(ask, serving):
+    too_long = serving.Answer(400, b'{"error": {"message": "context length exceeded"}}')
+    found, bill, _, server = ask(lambda number, body: too_long if number == 0 else GOOD, "a")
+    assert (found[0].reason, len(server.bodies)) == ("lost: http 400", 1)
+    assert "context length" in found[0].detail
+    assert (bill.replies, bill.dropped) == (0, {"lost: http 400": 1})
     assert ask(None, "a", server=server)[0] == [7]
 
 
