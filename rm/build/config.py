@@ -54,7 +54,7 @@ class GatesConfig:
 
     Args:
         off: names of gates that are not to be asked.
-        tell_tales: words that give a flaw away, besides the usual ones.
+        tell_tales: words that give a flaw away, besides the usual ones: regular expressions in lower case.
         new_lines: share of a flawed trace's lines that may differ from the sound trace by more than their numbers;
             two may in any case.
         near_duplicate: estimated Jaccard similarity from which on a problem counts as one that was there before;
@@ -85,13 +85,13 @@ class RebalanceConfig:
     """Choosing among several tellings and flaws of a problem so that its surface gives less away.
 
     Args:
-        on: whether to.
+        enabled: whether to.
         draws: tries of each kind on each telling.
         rounds: of learning a classifier and choosing against it.
         bound: share of a kind's pairs that words or length may rank right; a kind that would come above loses traces.
     """
 
-    on: Bool = False
+    enabled: Bool = False
     draws: PositiveInt = 2
     rounds: PositiveInt = 8
     bound: Share = 0.6

@@ -172,7 +172,7 @@ def draft(seed: Seed, setup: Setup) -> Draft:
         tellings += _telling(seed, variant.reasoning, setup)
     flaws = [kind for kind in kinds if not kind.sound]
     variants = [(variant.reasoning, variant) for variant in retold]
-    variants += (_every if config.rebalance.on else _one_each)(flaws, tellings, config.rebalance.draws, rng)
+    variants += (_every if config.rebalance.enabled else _one_each)(flaws, tellings, config.rebalance.draws, rng)
     if not setup.rules_grade:
         variants = [(text, replace(variant, labels=None)) for text, variant in variants]
     return Draft(seed, sound, tuple(variants))

@@ -229,7 +229,7 @@ def _verifier() -> MathVerifier | None:
 @lru_cache(maxsize=4)
 def _tell_tales(further: tuple[str, ...]) -> re.Pattern[str]:
     """Of case-folded text."""
-    return re.compile(rf"\b(?:{'|'.join((*TELL_TALES, *further))})(?!\w)".casefold())
+    return re.compile(rf"\b(?:{'|'.join((*TELL_TALES, *further))})(?!\w)")
 
 
 @lru_cache(maxsize=64)

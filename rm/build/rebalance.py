@@ -1,25 +1,22 @@
 """Choosing among tellings and flaws so that the surface of a trace says little about whether it is sound.
 
-A pool holds sound traces in several wordings, and flaws put into each of them. Three steps:
+A pool holds sound traces in several wordings, and flaws put into each of them. Groups are chosen one after another, each
+flaw so that the pairs of its kind, a sound trace and a flawed one, stay even under every judge there is: the running sum
+of each judge's margins near zero (minimisation, Pocock and Simon 1975), and the share of pairs that it ranks right below
+a bound. A kind that has no trace to offer under that bound gets none in this group (AFLite, Le Bras et al. 2020, within
+a kind).
 
-1. On a sample a bag-of-words classifier is learnt, the sample is chosen anew so that the pairs of each kind are ranked
-   right as often as wrong, and so on for some rounds; what is chosen against is the classifiers' mean. Such rounds are
-   fictitious play (Brown 1951), and adversarial filtering (Zellers et al. 2018, SWAG).
-2. Groups are chosen one after another, each flaw so that the running sums of its kind's margins, in words and in
-   length, stay near zero (minimisation, Pocock and Simon 1975).
-3. A kind whose pairs are told apart too often all the same loses traces: one more is taken only while the share of
-   pairs that words, or length, rank right stays below a bound (AFLite, Le Bras et al. 2020, within a kind).
-
-A group is scored by what was learnt on the other half of the sample, so that no classifier is chosen against where it
-was learnt. scikit-learn is loaded on use.
+The judges are length, and classifiers by bag of words. A classifier is learnt on a sample chosen plainly; the sample is
+chosen anew with it as a judge; the next one is learnt on that; and so on for some rounds, as in adversarial filtering
+(Zellers et al. 2018, SWAG), where no judge is dismissed. A group is judged by what was learnt on the other half of the
+sample. scikit-learn is loaded on use.
 """
 
 from __future__ import annotations
 
-import random
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -33,45 +30,47 @@ from rm.evaluate.surface import linear_classifier
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-Scores = NDArray[np.float64]
+Array = NDArray[np.float64]
 LEARNT_ON = 600
 """Groups at most that the classifiers are learnt on."""
 _BATCH = 128
 _KEPT = 0.98
 """How much of a running sum is kept from one pair to the next."""
-_FREE = 20
+_FREE = 10
 """Pairs of a kind that are taken without a bound: a share of fewer says nothing."""
 
 
 @dataclass(frozen=True)
-class Surface:
+class Judges:
     """What tells sound traces from flawed ones by their words, learnt on each half of a sample.
 
     Args:
         vectorizer: of the traces' words.
-        weights: (2, vocabulary) of the classifier for groups of the halves 0 and 1, learnt on the other one.
+        weights: for groups of each half (2), R classifiers: (2, R, vocabulary), learnt on the other half.
     """
 
     vectorizer: TfidfVectorizer
-    weights: Scores
+    weights: Array
 
-    def scores(self, pools: Sequence[Pools]) -> list[dict[str, float]]:
-        """For each group: text of a trace -> how much its words speak for its being sound."""
+    def scores(self, pools: Sequence[Pools]) -> list[dict[str, Array]]:
+        """For each group: text of a trace -> (R + 1,) how much its words speak for its being sound, and its length."""
         texts = [sorted({entry["reasoning"] for entry in (*each["sound"], *each["flawed"])}) for each in pools]
-        flat = self.vectorizer.transform([text for own in texts for text in own]) @ self.weights.T
-        ends = np.cumsum([len(own) for own in texts])[:-1]
-        columns = [half_of(each) for each in pools]
-        split = zip(texts, np.split(flat, ends), columns, strict=True)
-        return [dict(zip(own, part[:, column].tolist(), strict=True)) for own, part, column in split]
+        flat = [text for own in texts for text in own]
+        halves = np.repeat([half_of(str(each["id"])) for each in pools], [len(own) for own in texts])
+        words = self.vectorizer.transform(flat)
+        scores = np.where(halves[:, None] == 0, words @ self.weights[0].T, words @ self.weights[1].T)
+        lengths = np.array([[len(text.split())] for text in flat])
+        found = iter(np.hstack([scores, lengths]))
+        return [{text: next(found) for text in own} for own in texts]
 
 
-def half_of(pools: Pools) -> int:
-    """0 or 1, by the problem's id."""
-    return zlib.crc32(str(pools["id"]).encode()) & 1
+def half_of(problem_id: str) -> int:
+    """0 or 1."""
+    return zlib.crc32(problem_id.encode()) & 1
 
 
-def learn_surface(sample: Sequence[Pools], config: BuildConfig) -> Surface:
-    """The mean classifier of some rounds of choosing and learning.
+def learn_judges(sample: Sequence[Pools], config: BuildConfig) -> Judges:
+    """The classifiers of some rounds of choosing and learning.
 
     Args:
         sample: pools of some hundred groups, of both halves.
@@ -81,121 +80,97 @@ def learn_surface(sample: Sequence[Pools], config: BuildConfig) -> Surface:
 
     vectorizer = TfidfVectorizer(ngram_range=(1, 2))
     vectorizer.fit([entry["reasoning"] for pools in sample for entry in (*pools["sound"], *pools["flawed"])])
-    summed = np.zeros((2, len(vectorizer.vocabulary_)))
-    mean = Surface(vectorizer, summed)
-    for number in range(config.rebalance.rounds):
-        mean = Surface(vectorizer, summed / max(1, number))
-        rows = [row for row in Balancer(mean, config, bounded=False).rows(sample) if row is not None]
-        for half in (0, 1):
-            summed[half] += _learnt(vectorizer, [row for row in rows if half_of({"id": row["problem_id"]}) != half])
-    return Surface(vectorizer, summed / config.rebalance.rounds)
+    judges = Judges(vectorizer, np.zeros((2, 0, len(vectorizer.vocabulary_))))
+    for _ in range(config.rebalance.rounds):
+        rows = [row for row in Balancer(judges, config).rows(sample) if row is not None]
+        learnt = [_learnt(vectorizer, [row for row in rows if half_of(row["problem_id"]) != half]) for half in (0, 1)]
+        judges = Judges(vectorizer, np.concatenate([judges.weights, np.stack(learnt)[:, None]], axis=1))
+    return judges
 
 
-def _learnt(vectorizer: TfidfVectorizer, rows: Sequence[Mapping[str, Any]]) -> Scores:
+def _learnt(vectorizer: TfidfVectorizer, rows: Sequence[Mapping[str, Any]]) -> Array:
     """(vocabulary,) weights; all 0 where there is nothing to learn from."""
     pools = [(row["positive_pool"], row["negative_bank"]) for row in rows]
     texts = [entry["reasoning"] for sound, flawed in pools for entry in (*sound, *flawed)]
     labels = [label for sound, flawed in pools for label in [1] * len(sound) + [0] * len(flawed)]
-    if len(set(labels)) < 2:
+    if not texts:
         return np.zeros(len(vectorizer.vocabulary_))
-    return linear_classifier().fit(vectorizer.transform(texts), labels).coef_[0]
+    weights: Array = linear_classifier().fit(vectorizer.transform(texts), labels).coef_[0]
+    return weights
 
 
 class Balancer:
     """Chooses groups one after another, and remembers by kind how its pairs came out.
 
     Args:
-        surface: what the words of traces say.
-        config: sizes of groups, bounds, seed.
-        bounded: whether a kind loses traces that would bring it above the bound.
+        judges: by words; length is one more.
+        config: sizes of groups, bound, seed.
     """
 
-    def __init__(self, surface: Surface, config: BuildConfig, *, bounded: bool = True) -> None:
-        self._surface = surface
+    def __init__(self, judges: Judges, config: BuildConfig) -> None:
+        self._judges = judges
         self._config = config
-        self._bound = config.rebalance.bound if bounded else 1.0
         self._kinds: dict[str, _Kind] = {}
 
     def rows(self, pools: Iterable[Pools]) -> Iterator[dict[str, Any] | None]:
         """The group of each, in order; None where too few flaws are left of it."""
         waiting = iter(pools)
         while batch := list(islice(waiting, _BATCH)):
-            for each, scores in zip(batch, self._surface.scores(batch), strict=True):
+            for each, scores in zip(batch, self._judges.scores(batch), strict=True):
                 yield self._row(each, scores)
 
-    def _row(self, pools: Pools, scores: Mapping[str, float]) -> dict[str, Any] | None:
+    def _row(self, pools: Pools, scores: Mapping[str, Array]) -> dict[str, Any] | None:
         rng = generator(pools, self._config)
         sound = draw_sound(pools, self._config, rng)
-        flawed: list[Entry] = []
+        sound_scores = np.array([scores[entry["reasoning"]] for entry in sound])
+        chosen: list[Entry] = []
         for kind, entries in kinds_in_order(pools, self._config, rng).items():
-            entry = self._best(kind, entries, sound, scores, rng)
-            if entry is not None:
-                flawed.append(entry)
-            if len(flawed) == self._config.group.negatives_most:
+            if len(chosen) == self._config.group.negatives_most:
                 break
-        return row_of(pools, sound, flawed) if len(flawed) >= self._config.group.negatives_least else None
-
-    def _best(
-        self,
-        kind: str,
-        entries: Sequence[Entry],
-        sound: Sequence[Entry],
-        scores: Mapping[str, float],
-        rng: random.Random,
-    ) -> Entry | None:
-        own = self._kinds.setdefault(kind, _Kind())
-        best: tuple[float, Entry, list[tuple[float, float]]] | None = None
-        for entry in rng.sample(entries, len(entries)):
-            pairs = [_margins(each, entry, scores) for each in sound]
-            if own.allows(pairs, self._bound) and (best is None or own.cost(pairs) < best[0]):
-                best = own.cost(pairs), entry, pairs
-        if best is None:
-            return None
-        own.add(best[2])
-        return best[1]
+            shuffled = rng.sample(entries, len(entries))
+            own = np.array([scores[entry["reasoning"]] for entry in shuffled])
+            margins = _margins(sound_scores[None] - own[:, None])  # (E, P, R + 1)
+            best = self._kinds.setdefault(kind, _Kind()).best(margins, self._config.rebalance.bound)
+            if best is not None:
+                chosen.append(shuffled[best])
+        return row_of(pools, sound, chosen) if len(chosen) >= self._config.group.negatives_least else None
 
 
 @dataclass
 class _Kind:
-    """How the pairs of one kind came out so far: running sums of their margins, and how many were ranked right."""
+    """How the pairs of one kind came out so far, for each judge: running sums of margins, and how many it ranked right."""
 
-    words: float = 0.0
-    length: float = 0.0
-    right: float = 0.0
-    longer: float = 0.0
+    sums: Array = field(default_factory=lambda: np.zeros(1))
+    right: Array = field(default_factory=lambda: np.zeros(1))
     pairs: int = 0
 
-    def cost(self, pairs: Sequence[tuple[float, float]]) -> float:
-        """How far from even these pairs would leave the kind."""
-        words, length = np.mean(pairs, axis=0)
-        return float((self.words + words) ** 2 + (self.length + length) ** 2)
+    def best(self, margins: Array, bound: float) -> int | None:
+        """The trace that leaves the kind most even, which is added; None where none stays below the bound.
 
-    def allows(self, pairs: Sequence[tuple[float, float]], bound: float) -> bool:
-        """Whether with these pairs the shares ranked right, by words and by length, are below the bound or fall."""
-        if bound >= 1 or self.pairs < _FREE:
-            return True
-        count = self.pairs + len(pairs)
-        right = self.right + sum(map(_won, (words for words, _ in pairs)))
-        longer = self.longer + sum(map(_won, (length for _, length in pairs)))
-        now = right / count, max(longer / count, 1 - longer / count)
-        before = self.right / self.pairs, max(self.longer / self.pairs, 1 - self.longer / self.pairs)
-        return all(share <= bound or share < last for share, last in zip(now, before, strict=True))
-
-    def add(self, pairs: Sequence[tuple[float, float]]) -> None:
-        words, length = np.mean(pairs, axis=0)
-        self.words = _KEPT * self.words + float(words)
-        self.length = _KEPT * self.length + float(length)
-        self.right += sum(map(_won, (each for each, _ in pairs)))
-        self.longer += sum(map(_won, (each for _, each in pairs)))
-        self.pairs += len(pairs)
+        Args:
+            margins: (E, P, R + 1) of E traces against P sound ones.
+            bound: share of pairs that a judge may rank right.
+        """
+        means = margins.mean(axis=1)
+        won = ((margins > 0) + 0.5 * (margins == 0)).sum(axis=1)
+        count = self.pairs + margins.shape[1]
+        shares, before = _two_sided((self.right + won) / count), _two_sided(self.right / max(1, self.pairs))
+        allowed = ((shares <= bound) | (shares < before)).all(axis=1) | (self.pairs < _FREE)
+        if not allowed.any():
+            return None
+        costs = np.where(allowed, ((self.sums + means) ** 2).sum(axis=1), np.inf)
+        chosen = int(costs.argmin())
+        self.sums = _KEPT * self.sums + means[chosen]
+        self.right = self.right + won[chosen]
+        self.pairs = count
+        return chosen
 
 
-def _margins(sound: Entry, flawed: Entry, scores: Mapping[str, float]) -> tuple[float, float]:
-    """By words, in (-1, 1), and by length, -1, 0 or 1: above 0 where the sound trace looks the better, or is longer."""
-    words = np.tanh(scores[sound["reasoning"]] - scores[flawed["reasoning"]])
-    longer = len(sound["reasoning"].split()) - len(flawed["reasoning"].split())
-    return float(words), float(np.sign(longer))
+def _margins(differences: Array) -> Array:
+    """Of words in (-1, 1), of length -1, 0 or 1: above 0 where the sound trace looks the better, or is longer."""
+    return np.concatenate([np.tanh(differences[..., :-1]), np.sign(differences[..., -1:])], axis=-1)
 
 
-def _won(margin: float) -> float:
-    return 1.0 if margin > 0 else 0.5 if margin == 0 else 0.0
+def _two_sided(shares: Array) -> Array:
+    """Shares of pairs ranked right; for length, whichever of the longer and the shorter is right more often."""
+    return np.concatenate([shares[..., :-1], np.maximum(shares[..., -1:], 1 - shares[..., -1:])], axis=-1)

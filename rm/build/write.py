@@ -15,7 +15,7 @@ from rm.build.choose import Pools, choose
 from rm.build.config import BuildConfig
 from rm.build.llm.tally import Asked
 from rm.build.read_seeds import Refused
-from rm.build.rebalance import LEARNT_ON, Balancer, learn_surface
+from rm.build.rebalance import LEARNT_ON, Balancer, learn_judges
 from rm.config import config_to_dict
 from rm.errors import RunError
 from rm.files import replace_file
@@ -66,14 +66,14 @@ def write_groups(work: WorkFile, config: BuildConfig, path: Path, source: Source
         RunError: not one group comes out, the work file is damaged, or the place cannot be written.
     """
     asked = Asked(config)
-    counts, sample = _counted(work, max(config.audit.groups, LEARNT_ON if config.rebalance.on else 0), asked)
+    counts, sample = _counted(work, max(config.audit.groups, LEARNT_ON if config.rebalance.enabled else 0), asked)
     if not counts.groups:
         raise RunError(_no_group(source, counts))
     before = None
     rows: Iterator[dict[str, Any]] = (choose(pools, config) for pools in _pools(work))
-    if config.rebalance.on:
+    if config.rebalance.enabled:
         before = _audited([choose(pools, config) for pools in sample.rows], config)
-        balancer = Balancer(learn_surface(sample.rows[:: -(-len(sample.rows) // LEARNT_ON)], config), config)
+        balancer = Balancer(learn_judges(sample.rows[:: -(-len(sample.rows) // LEARNT_ON)], config), config)
         rows = _left(balancer.rows(_pools(work)), counts)
     tally, chosen = Tally(), Sample(config.audit.groups)
     with replace_file(path, force) as staging:

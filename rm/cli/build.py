@@ -25,7 +25,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "build",
         help="from problems with sound solutions to groups",
         description=__doc__,
-        epilog="Any key of the configuration is an option: --group.negatives_most 8 --rebalance.on true. See "
+        epilog="Any key of the configuration is an option: --group.negatives_most 8 --rebalance.enabled true. See "
         "rm/build/config.py. A run that was stopped goes on with the same command.",
     )
     parser.add_argument("--config", metavar="FILE", help="YAML file; see configs/build-*.yaml")
@@ -156,7 +156,7 @@ def page(card: Card, out: str | Path) -> str:
         )
         flagged = [kind for kind, each in card.audit["kinds"].items() if each["flagged"]]
         if flagged:
-            rows.append(("flagged", f"{', '.join(flagged)}: above {card.audit['flag']:g}; see --rebalance.on true"))
+            rows.append(("flagged", f"{', '.join(flagged)}: above {card.audit['flag']:g}; see --rebalance.enabled true"))
     if card.llm is not None:
         dropped = sum(sum(each["dropped"].values()) for each in card.llm["models"].values())
         cost = f", cost {card.llm['cost']:,.2f}" if card.llm["cost"] else ""

@@ -111,7 +111,12 @@ METHOD_NOUNS: dict[str, tuple[str, ...]] = {
     "rstrip": ("{o} without white space at its end", "{o} without {0} at its end"),
     "split": ("the words of {o}", "the parts of {o} between occurrences of {0}"),
     "splitlines": ("the lines of {o}",),
-    "replace": ("", "", "{o} with every occurrence of {0} replaced by {1}", "{o} with the first {2} of {0} replaced by {1}"),
+    "replace": (
+        "",
+        "",
+        "{o} with every occurrence of {0} replaced by {1}",
+        "{o} with the first {2} of {0} replaced by {1}",
+    ),
     "count": ("", "the number of times {0} occurs in {o}"),
     "index": ("", "the position of {0} in {o}"),
     "find": ("", "the position of {0} in {o}, -1 if it is not there"),

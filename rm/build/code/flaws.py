@@ -6,12 +6,14 @@ import ast
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from rm.build.code.labels import labels_of, total_of
 from rm.build.code.mutations import Mutant
 from rm.build.code.plans import Step, plan_lines, plan_of, sentence
 from rm.build.code.prepared import PreparedCode, Told
-from rm.build.code.words import Unwordable
+from rm.build.code.rewrites import writes
+from rm.build.code.syntax import Unwordable
 from rm.build.kinds import Variant
 
 _TRIED = 16
@@ -85,7 +87,9 @@ def _first_difference(old: Sequence[Step], new: Sequence[Step]) -> int | None:
     before, after = [(each.text, each.depth) for each in old], [(each.text, each.depth) for each in new]
     if before == after or not after:
         return None
-    first = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after)))
+    first = next(
+        (i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after))
+    )
     shared = 0
     while shared < min(len(before), len(after)) - first and before[-1 - shared] == after[-1 - shared]:
         shared += 1
@@ -103,7 +107,7 @@ def slow_structure(prepared: PreparedCode, rng: random.Random) -> Variant | None
     if told is None:
         return None
     options: list[Callable[[], Variant | None]] = [lambda: mutated("wrong_complexity", prepared, rng)]
-    options += [lambda each=each: _kept_as(told, *each, rng) for each in structures(told)]  # type: ignore[misc]
+    options += [partial(_kept_as, told, name, by_key, rng) for name, by_key in structures(told)]
     rng.shuffle(options)
     return next((variant for option in options if (variant := option()) is not None), None)
 
@@ -112,9 +116,12 @@ def structures(told: Told) -> list[tuple[str, bool]]:
     """(variable, whether it is looked up by key rather than by index) of all that the program reads by subscript."""
     found: dict[str, bool] = {}
     for node in ast.walk(told.program.tree):
-        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and not isinstance(node.slice, ast.Slice):
-            if not isinstance(node.slice, ast.Constant | ast.UnaryOp):
-                found[node.value.id] = told.program.types.get(node.value.id) == "dict"
+        if (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.value, ast.Name)
+            and not isinstance(node.slice, ast.Slice)
+        ) and not isinstance(node.slice, ast.Constant | ast.UnaryOp):
+            found[node.value.id] = told.program.types.get(node.value.id) == "dict"
     return sorted(found.items())
 
 
@@ -143,9 +150,8 @@ def _kept_as(told: Told, name: str, by_key: bool, rng: random.Random) -> Variant
 def insertion(told: Told, name: str) -> int:
     """Where a remark on a variable belongs: after the step at the top level that makes it, else after the first."""
     for index, step in enumerate(told.steps):
-        if isinstance(step.node, ast.Assign) and step.depth == 0:
-            if name in {each.id for each in ast.walk(step.node.targets[0]) if isinstance(each, ast.Name)}:
-                return index + 1
+        if isinstance(step.node, ast.Assign) and step.depth == 0 and name in writes(step.node):
+            return index + 1
     return 1
 
 
@@ -158,7 +164,9 @@ def code_dumped(prepared: PreparedCode, rng: random.Random) -> Variant | None:
     extent = rng.choice(("line", "line", "block", "program"))
     lines = plan_lines(told.steps, told.style.mark)
     if extent == "program" or not sites:
-        body = [each for each in ast.unparse(_Undocumented().visit(ast.parse(told.program.source))).splitlines() if each]
+        body = [
+            each for each in ast.unparse(_Undocumented().visit(ast.parse(told.program.source))).splitlines() if each
+        ]
         start = rng.choice(("The program:", "In code:", "It can be written like this:"))
         kept = lines[: rng.choice((1, len(lines)))]
         change = "the whole program is written out"
@@ -167,7 +175,9 @@ def code_dumped(prepared: PreparedCode, rng: random.Random) -> Variant | None:
         blocks = [i for i in sites if not told.steps[i].whole]
         if blocks:
             at = rng.choice(blocks)
-            end = next((i for i in range(at + 1, len(lines)) if told.steps[i].depth <= told.steps[at].depth), len(lines))
+            end = next(
+                (i for i in range(at + 1, len(lines)) if told.steps[i].depth <= told.steps[at].depth), len(lines)
+            )
             return _dumped(told, lines, at, end, levels={"non_leakage": 1})
     simple = [i for i in sites if told.steps[i].whole]
     if not simple:
@@ -257,7 +267,9 @@ def _vague(told: Told, node: ast.stmt | None, rng: random.Random) -> str:
     words = told.program.words
     match node:
         case ast.Return() if node.value is not None and not isinstance(node.value, ast.Constant | ast.Name):
-            return rng.choice(("return the result that the task asks for", "work out the result as needed and return it"))
+            return rng.choice(
+                ("return the result that the task asks for", "work out the result as needed and return it")
+            )
         case ast.Assign() if not isinstance(node.value, ast.Constant | ast.Name | ast.List):
             target = words.target(node.targets[0])
             return rng.choice((f"work out {target} as needed", f"set {target} to what the task asks for"))
@@ -269,4 +281,3 @@ def _vague(told: Told, node: ast.stmt | None, rng: random.Random) -> str:
         case ast.If() if not node.orelse:
             return rng.choice(("treat this case as needed", "see to the cases that the task names"))
     return ""
-

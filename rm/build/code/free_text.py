@@ -1,4 +1,4 @@
-"""Flaws and sound variants of a plan that comes as free text: taken apart into steps, one of which is changed by a rule.
+"""Flaws and sound variants of a plan that comes as free text: it is taken apart into steps, and a rule changes one.
 
 A rule knows words, not meaning: it turns `ascending` into `descending` and `at least` into `more than`. It applies
 only where its words stand, so that many a plan has few kinds. What the flaw breaks cannot be run, since no program
@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-_MARK = re.compile(r"^(?P<space>\s*)(?P<mark>(?:step\s+)?(?P<number>\d+)\s*[.):]\s+|[-*•]\s+|)(?P<text>.*)$", re.IGNORECASE)
+_MARK = re.compile(
+    r"^(?P<space>\s*)(?P<mark>(?:step\s+)?(?P<number>\d+)\s*[.):]\s+|[-*•]\s+|)(?P<text>.*)$", re.IGNORECASE
+)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"(])")
 
 
@@ -190,9 +192,32 @@ _QUALIFIERS = (
     r"\b(?:distinct|unique|non-empty|positive|consecutive|contiguous|sorted) ",
     r",? in (?:ascending|descending|the original|sorted) order",
 )
-_EDGE = re.compile(r"\b(edge|empty|special|base) (case|list|string|input|array)|\bif (?:\w+ ){1,4}(?:is|are|has) (?:0|1|zero|empty|none|null|no )", re.IGNORECASE)
+_EDGE = re.compile(
+    r"\b(edge|empty|special|base) (case|list|string|input|array)"
+    r"|\bif (?:\w+ ){1,4}(?:is|are|has) (?:0|1|zero|empty|none|null|no )",
+    re.IGNORECASE,
+)
 _NAME = re.compile(r"`(\w+)`|\b([a-z]+_[a-z_]+|[a-z]{4,})\b")
-_COMMON = frozenset("this that with each then than from into list number return given element elements value values".split())
+_COMMON = frozenset(
+    [
+        "this",
+        "that",
+        "with",
+        "each",
+        "then",
+        "than",
+        "from",
+        "into",
+        "list",
+        "number",
+        "return",
+        "given",
+        "element",
+        "elements",
+        "value",
+        "values",
+    ]
+)
 
 
 def reworded_words(plan: FreePlan, kind: str, choose: Callable[[int], int]) -> Change | None:
@@ -214,17 +239,26 @@ def reworded_words(plan: FreePlan, kind: str, choose: Callable[[int], int]) -> C
     at, match, new = sites[choose(len(sites))]
     new = new[0].upper() + new[1:] if match[0][0].isupper() else new
     text = plan.steps[at].text
-    return _changed(plan, at, text[: match.start()] + new + text[match.end() :], f"“{match[0]}” became “{new}”")
+    return _changed(plan, at, text[: match.start()] + new + text[match.end() :], f"“{match[0]}” is right, not “{new}”")
 
 
 def missed_constraint(plan: FreePlan, choose: Callable[[int], int]) -> Change | None:
     """A qualification is gone."""
-    sites = [(at, match) for at, step in enumerate(plan.steps) for form in _QUALIFIERS for match in re.finditer(form, step.text)]
+    sites = [
+        (at, match)
+        for at, step in enumerate(plan.steps)
+        for form in _QUALIFIERS
+        for match in re.finditer(form, step.text)
+    ]
     if not sites:
         return None
     at, match = sites[choose(len(sites))]
     text = plan.steps[at].text
-    left = text[: match.start()] + (" " if match[0].endswith(" ") and match[0].startswith(" ") else "") + text[match.end() :]
+    left = (
+        text[: match.start()]
+        + (" " if match[0].endswith(" ") and match[0].startswith(" ") else "")
+        + text[match.end() :]
+    )
     return _changed(plan, at, left, f"“{match[0].strip(' ,')}” is left out")
 
 
@@ -314,9 +348,13 @@ def _names(text: str) -> set[str]:
 def _changed(plan: FreePlan, at: int, text: str, what: str) -> Change | None:
     if not text.strip() or text == plan.steps[at].text:
         return None
-    return Change(plan.with_steps([replace(each, text=text) if i == at else each for i, each in enumerate(plan.steps)]), at, what)
+    return Change(
+        plan.with_steps([replace(each, text=text) if i == at else each for i, each in enumerate(plan.steps)]), at, what
+    )
 
 
 def _without(plan: FreePlan, at: int, what: str) -> Change:
     gone = plan.steps[at].text.rstrip(".:")
-    return Change(plan.with_steps([*plan.steps[:at], *plan.steps[at + 1 :]]), min(at, len(plan.steps) - 2), f"“{gone}” {what}")
+    return Change(
+        plan.with_steps([*plan.steps[:at], *plan.steps[at + 1 :]]), min(at, len(plan.steps) - 2), f"“{gone}” {what}"
+    )

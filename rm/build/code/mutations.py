@@ -27,7 +27,7 @@ class Mutant:
     Args:
         kind: which kind of flaw its plan has.
         program: the reference with its tree changed.
-        change: what was done, for `why`: `"x is even" became "x is odd"`.
+        change: what is wrong, for `why`: `“x is even” is right, not “x is odd”`.
         everywhere: the place is reached by every input: it stands in no branch.
         runs: it is a program; else it only exists to be told of.
         right: it gives the right answer all the same.
@@ -119,19 +119,24 @@ def _of_expression(program: Program, place: Place) -> Iterator[Mutant]:
     words = program.words
     for rewrite in rewrites.of(words, place.node, place.parents):
         new = ast.copy_location(rewrite.new, place.node) if isinstance(rewrite.new, ast.AST) else rewrite.new
-        told = _quoted(words, place.node, new)
+        told = _quoted(words, place.node, new, place.parents[-1])
         if told:
             other = changed(program, place.path, new)
             yield Mutant(rewrite.kind, other, told, place.everywhere, rewrite.runs, rewrite.right)
 
 
-def _quoted(words: Words, old: ast.AST, new: ast.AST) -> str:
+def _quoted(words: Words, old: ast.AST, new: ast.AST, parent: ast.AST) -> str:
     """Both in words; "" where they read alike or cannot be told."""
     try:
         texts = [rewrites.told(words, each) for each in (old, new)]
     except ValueError:
         return ""
-    return "" if texts[0] == texts[1] else f"“{texts[0]}” became “{texts[1]}”"
+    if texts[0] == texts[1]:
+        return ""
+    target = parent.targets[0] if isinstance(parent, ast.Assign) else None
+    if isinstance(target, ast.Name) and isinstance(old, ast.Constant):
+        return f"{target.id} has to be {texts[0]}, not {texts[1]}"
+    return f"“{texts[0]}” is right, not “{texts[1]}”"
 
 
 # statements
@@ -159,16 +164,28 @@ def _swapped(
     if index + 1 >= len(body):
         return
     first, second = body[index], body[index + 1]
-    if rewrites.silent(second) or isinstance(second, ast.FunctionDef) or not rewrites.writes(first) & rewrites.reads(second):
+    if (
+        rewrites.silent(second)
+        or isinstance(second, ast.FunctionDef)
+        or not rewrites.writes(first) & rewrites.reads(second)
+    ):
         return
     if isinstance(first, ast.Return) or (isinstance(first, ast.If) and first.orelse):
         return
     names = ", ".join(sorted(rewrites.writes(first) & rewrites.reads(second)))
     yield "swapped_steps", [*body[:index], second, first, *body[index + 2 :]], f"what makes {names} comes after its use"
-    if isinstance(first, ast.Assign) and isinstance(second, ast.For | ast.While) and isinstance(first.value, ast.Constant | ast.List):
+    if (
+        isinstance(first, ast.Assign)
+        and isinstance(second, ast.For | ast.While)
+        and isinstance(first.value, ast.Constant | ast.List)
+    ):
         loop = copy.copy(second)
         loop.body = [first, *second.body]
-        yield "swapped_steps", [*body[:index], loop, *body[index + 2 :]], f"{names} starts anew in every round of the loop"
+        yield (
+            "swapped_steps",
+            [*body[:index], loop, *body[index + 2 :]],
+            f"{names} starts anew in every round of the loop",
+        )
 
 
 def _dropped(

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import ast
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rm.build.code import calls
 from rm.build.code.programs import Program
-from rm.build.code.words import Unwordable, Words
+from rm.build.code.syntax import Unwordable, listed
+from rm.build.code.words import Words
 
 MARKS = ("1. ", "1) ", "- ", "Step 1: ", "")
 """How the steps of a plan are marked, by the mark of the first."""
+STYLES = 24
+"""How many ways of telling there are, not counting compact or not."""
 _INDENT = "   "
 _LONGEST_INLINE = 170
 
@@ -26,17 +30,17 @@ class Style:
     """Choices of wording, all following from one number.
 
     Args:
-        seed: another one, other words.
+        number: below `STYLES`; another one, other words.
         compact: loops and branches with a short body are told in one line.
     """
 
-    seed: int
+    number: int
     compact: bool = True
 
     def pick(self, slot: str, options: Sequence[str], node: ast.AST | None = None) -> str:
         """One of the options; the same for the same slot and place in the program."""
         place = f":{getattr(node, 'lineno', 0)}:{getattr(node, 'col_offset', 0)}" if node is not None else ""
-        return random.Random(f"{self.seed}:{slot}{place}").choice(options)
+        return random.Random(f"{self.number}:{slot}{place}").choice(options)
 
     @property
     def mark(self) -> str:
@@ -96,6 +100,12 @@ class _Teller:
         self.program = program
         self.style = style
         self.words: Words = program.words
+        self.starts: dict[str, tuple[int, int]] = {}
+        """Where each variable is assigned first."""
+        for node in ast.walk(program.tree):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                place = self.starts.get(node.targets[0].id, (node.lineno, node.col_offset))
+                self.starts[node.targets[0].id] = min(place, (node.lineno, node.col_offset))
 
     def tell(self) -> Iterator[Step]:
         functions = [each for each in self.program.tree.body if isinstance(each, ast.FunctionDef)]
@@ -114,7 +124,7 @@ class _Teller:
         goal = self.style.pick("goal", ("the task is to {}", "the goal is to {}", "we have to {}", "the task: {}"))
         if main is None or not main.args.args:
             return goal.format(task) if task else ""
-        inputs = _listed([self._argument(each.arg) for each in main.args.args])
+        inputs = listed([self._argument(each.arg) for each in main.args.args])
         takes = self.style.pick("takes", ("the function takes {}", "the input is {}", "we are given {}", "inputs: {}"))
         text = takes.format(inputs)
         return f"{text}; {goal.format(task)}" if task else text
@@ -125,7 +135,7 @@ class _Teller:
 
     def _helper(self, function: ast.FunctionDef, depth: int) -> Iterator[Step]:
         names = [each.arg for each in function.args.args]
-        inputs = f" for {_listed(names)}" if names else ""
+        inputs = f" for {listed(names)}" if names else ""
         form = self.style.pick("helper", ("a helper {}{} works as follows:", "define a helper {}{}:", "helper {}{}:"))
         yield Step(sentence(form.format(function.name, inputs)), depth)
         yield from self.block(function.body, depth + 1)
@@ -140,6 +150,8 @@ class _Teller:
         if _says_nothing(node):
             return
         if (action := self.action(node)) is not None:
+            if depth == 0 and isinstance(node, ast.Return) and " whether " not in action:
+                action = self.style.pick("last", (action, re.sub("^(return|give back) ", "the result is ", action)))
             yield Step(sentence(action), depth, node)
             return
         match node:
@@ -170,7 +182,12 @@ class _Teller:
 
     def _loop(self, head: str, node: ast.For | ast.While, depth: int) -> Iterator[Step]:
         inner = node.body[0]
-        if self.style.compact and len(node.body) == 1 and isinstance(inner, ast.For) and not (inner.orelse or node.orelse):
+        if (
+            self.style.compact
+            and len(node.body) == 1
+            and isinstance(inner, ast.For)
+            and not (inner.orelse or node.orelse)
+        ):
             yield from self._loop(f"{head} and {self.words.loop(inner.target, inner.iter)}", inner, depth)
             return
         if (inline := self._inline(node.body)) and len(head) + len(inline) <= _LONGEST_INLINE:
@@ -243,38 +260,44 @@ class _Teller:
             case ast.Continue():
                 return "go on with the next round"
             case ast.Delete():
-                return f"remove {_listed([self.words.target(each) for each in node.targets])}"
+                return f"remove {listed([self.words.target(each) for each in node.targets])}"
             case ast.Raise():
                 return "raise an error"
             case ast.Assert():
                 return f"require that {self.words.condition(node.test)}"
             case ast.If() if self.style.compact and _is_truth_branch(node):
                 both = node.body[0], node.orelse[0]
-                truth = isinstance(both[0], ast.Return) and isinstance(both[0].value, ast.Constant) and both[0].value.value
+                truth = (
+                    isinstance(both[0], ast.Return) and isinstance(both[0].value, ast.Constant) and both[0].value.value
+                )
                 return f"return whether {self.words.condition(node.test, bool(truth))}"
         return None
 
     def _return(self, node: ast.Return) -> str:
-        verb = self.style.pick("return", ("return", "the result is", "give back", "return"))
+        verb = self.style.pick("return", ("return", "give back", "return"))
         if node.value is None:
             return "stop here, with no value"
         if self.words.is_condition(node.value) and not isinstance(node.value, ast.Constant):
-            return f"{'return' if verb == 'the result is' else verb} whether {self.words.condition(node.value)}"
+            return f"{verb} whether {self.words.condition(node.value)}"
         return f"{verb} {self.words.noun(node.value)}"
 
     def _assign(self, node: ast.Assign) -> str:
         target, value = node.targets[0], node.value
         if len(node.targets) > 1:
-            return f"set {_listed([self.words.target(each) for each in node.targets])} to {self.words.noun(value)}"
+            return f"set {listed([self.words.target(each) for each in node.targets])} to {self.words.noun(value)}"
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
             names, values = [ast.unparse(each) for each in target.elts], [ast.unparse(each) for each in value.elts]
             if len(names) == 2 and names == values[::-1]:
                 return f"exchange {self.words.target(target.elts[0])} and {self.words.target(target.elts[1])}"
             pairs = zip(target.elts, value.elts, strict=True)
             texts = [f"{self.words.target(a)} to {self.words.noun(b)}" for a, b in pairs]
-            return f"set {_listed(texts)}, all from the old values" if _overlap(names, value) else f"set {_listed(texts)}"
-        if isinstance(target, ast.Name) and isinstance(value, ast.BinOp) and ast.unparse(value.left) == target.id:
-            return self._update(ast.AugAssign(target, value.op, value.right))
+            return f"set {listed(texts)}, all from the old values" if _overlap(names, value) else f"set {listed(texts)}"
+        if (
+            isinstance(value, ast.BinOp)
+            and ast.unparse(value.left) == ast.unparse(target)
+            and _told_as_update(target, value)
+        ):
+            return self._update(ast.AugAssign(target, value.op, value.right))  # type: ignore[arg-type]
         return self._set(node, self.words.target(target), value)
 
     def _set(self, node: ast.stmt, target: str, value: ast.expr) -> str:
@@ -283,6 +306,8 @@ class _Teller:
             form = self.style.pick("empty", ("start with {1} {0}", "make {1} {0}", "let {0} be {1}"))
         elif isinstance(value, ast.Constant) and " " not in target:
             form = self.style.pick("start", ("set {0} to {1}", "let {0} be {1}", "start with {0} at {1}"))
+            if (node.lineno, node.col_offset) != self.starts.get(target):
+                form = form.replace("start with {0} at", "set {0} to")
         elif self.words.is_condition(value):
             form = self.style.pick("note", ("note in {0} {1}", "let {0} tell {1}", "find out {1}, as {0}"))
         elif isinstance(value, ast.Name | ast.Subscript | ast.Constant):
@@ -320,7 +345,7 @@ class _Teller:
         arguments = [self.words.collection(each) for each in node.args]
         if name == "print":
             ended = " on one line" if any(each.arg == "end" for each in node.keywords) else ""
-            return f"print {_listed(arguments)}{ended}" if arguments else "print a line break"
+            return f"print {listed(arguments)}{ended}" if arguments else "print a line break"
         method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
         if method == "sort" and isinstance(node.func, ast.Attribute):
             return f"sort {self.words.noun(node.func.value)} {self.words.order(node)}"
@@ -330,7 +355,7 @@ class _Teller:
             return forms[len(arguments)].format(*arguments, o=owner)
         if method:
             raise Unwordable(f"statement {method}")
-        return f"call {name}" + (f" with {_listed(arguments)}" if arguments else "")
+        return f"call {name}" + (f" with {listed(arguments)}" if arguments else "")
 
 
 def _says_nothing(node: ast.stmt) -> bool:
@@ -341,7 +366,9 @@ def _says_nothing(node: ast.stmt) -> bool:
 
 
 def _is_main_guard(node: ast.If) -> bool:
-    return isinstance(node.test, ast.Compare) and isinstance(node.test.left, ast.Name) and node.test.left.id == "__name__"
+    return (
+        isinstance(node.test, ast.Compare) and isinstance(node.test.left, ast.Name) and node.test.left.id == "__name__"
+    )
 
 
 def _is_truth_branch(node: ast.If) -> bool:
@@ -354,13 +381,16 @@ def _is_truth_branch(node: ast.If) -> bool:
     return all(isinstance(each, bool) for each in values) and values[0] != values[1]
 
 
+def _told_as_update(target: ast.expr, value: ast.BinOp) -> bool:
+    """`x = x + 1` and `a[i] = a[i] + 1`, where the rest is no longer sum."""
+    return isinstance(target, ast.Name | ast.Subscript) and isinstance(
+        value.op, ast.Add | ast.Sub | ast.Mult | ast.FloorDiv | ast.Div | ast.Mod
+    )
+
+
 def _overlap(names: Sequence[str], value: ast.expr) -> bool:
     return any(isinstance(each, ast.Name) and each.id in names for each in ast.walk(value))
 
 
 def _loaded(node: ast.expr) -> ast.expr:
     return ast.parse(ast.unparse(node), mode="eval").body
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + f" and {texts[-1]}"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from rm.build.code.free_text import FreePlan
 from rm.build.code.mutations import Mutant, mutants
-from rm.build.code.plans import Step, Style, plan_lines, plan_of
+from rm.build.code.plans import STYLES, Step, Style, plan_lines, plan_of, plan_text
 from rm.build.code.programs import Program
-from rm.build.code.words import Unwordable
+from rm.build.code.syntax import Unwordable
 from rm.build.kinds import Unusable
 from rm.build.seed import Seed
 
@@ -41,7 +41,7 @@ class PreparedCode:
     Args:
         seed: the seed.
         plan: the sound plan: the seed's own, or told from its program.
-        told: where it was told from the program; else None.
+        told: where it was told from the program (also where it comes as the seed's plan again); else None.
         free: the seed's own plan taken apart; else None.
     """
 
@@ -57,18 +57,22 @@ def prepare(seed: Seed) -> PreparedCode:
     Raises:
         Unusable: no plan and no program, a program that does not parse or has no words, or a plan too short or long.
     """
-    if seed.plan.strip():
-        return PreparedCode(seed, seed.plan.strip(), free=FreePlan.parse(seed.plan))
+    own = seed.plan.strip()
+    if own:
+        return _retold(seed, own) or PreparedCode(seed, own, free=_free(own))
     if not seed.solution.strip():
         raise Unusable("neither a plan nor a program")
     program = Program.of(seed)
-    style = Style(zlib.crc32(seed.problem_id.encode()))
     try:
-        steps = plan_of(program, style)
-        lines = plan_lines(steps, style.mark)
-        found = mutants(program)
+        return _told(seed, program, Style(zlib.crc32(seed.problem_id.encode()) % STYLES))
     except (Unwordable, RecursionError):
         raise Unusable("reference program holds what no plan is told of") from None
+
+
+def _told(seed: Seed, program: Program, style: Style) -> PreparedCode:
+    steps = plan_of(program, style)
+    lines = plan_lines(steps, style.mark)
+    found = mutants(program)
     if len(lines) < LEAST_LINES:
         raise Unusable("reference program is too short for a plan")
     if sum(map(len, lines)) > MOST_CHARACTERS:
@@ -76,3 +80,26 @@ def prepare(seed: Seed) -> PreparedCode:
     kinds = dict.fromkeys(each.kind for each in found)
     by_kind = {kind: tuple(each for each in found if each.kind == kind) for kind in kinds}
     return PreparedCode(seed, "\n".join(lines), told=Told(program, style, steps, by_kind))
+
+
+def _retold(seed: Seed, plan: str) -> PreparedCode | None:
+    """A plan that was told from the seed's own program, known again by telling it in each style; None for another."""
+    if not seed.solution.strip():
+        return None
+    try:
+        program = Program.of(seed)
+        for number in range(STYLES):
+            for compact in (True, False):
+                style = Style(number, compact)
+                if plan_text(plan_of(program, style), style.mark) == plan:
+                    return _told(seed, program, style)
+    except (Unwordable, Unusable, RecursionError):
+        return None
+    return None
+
+
+def _free(plan: str) -> FreePlan:
+    free = FreePlan.parse(plan)
+    if len(free.steps) < LEAST_LINES:
+        raise Unusable("plan of a single step")
+    return free

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rm.build.code.programs import Program
-from rm.build.code.words import OPPOSITE, Words
+from rm.build.code.syntax import OPPOSITE, shifted
+from rm.build.code.words import Words
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,6 @@ _SWAPPED_FUNCTIONS = {
     "bisect.bisect_right": "bisect.bisect_left",
     "itertools.combinations": "itertools.combinations_with_replacement",
     "itertools.combinations_with_replacement": "itertools.combinations",
-    "re.search": "re.match",
-    "re.match": "re.search",
     "bin": "hex",
 }
 _SWAPPED_METHODS = {
@@ -102,7 +101,9 @@ def told(words: Words, node: ast.AST) -> str:
         node = ast.BinOp(ast.parse(ast.unparse(node.target), mode="eval").body, node.op, node.value)
     if not isinstance(node, ast.expr):
         raise ValueError(type(node).__name__)
-    return words.condition(node) if words.is_condition(node) else words.noun(node)
+    if words.is_condition(node) and not isinstance(node, ast.Constant):
+        return words.condition(node)
+    return words.collection(node)
 
 
 def silent(node: ast.stmt) -> bool:
@@ -120,17 +121,30 @@ def writes(node: ast.stmt) -> set[str]:
             found.add(each.id)
         elif isinstance(each, ast.Subscript | ast.Attribute) and isinstance(each.ctx, ast.Store):
             found |= {part.id for part in ast.walk(each.value) if isinstance(part, ast.Name)}
-        elif isinstance(each, ast.Expr) and isinstance(each.value, ast.Call) and isinstance(each.value.func, ast.Attribute):
-            if isinstance(each.value.func.value, ast.Name):
-                found.add(each.value.func.value.id)
-    loops = {part.id for each in ast.walk(node) if isinstance(each, ast.comprehension) for part in ast.walk(each.target) if isinstance(part, ast.Name)}
+        elif (
+            isinstance(each, ast.Expr)
+            and isinstance(each.value, ast.Call)
+            and isinstance(each.value.func, ast.Attribute)
+        ) and isinstance(each.value.func.value, ast.Name):
+            found.add(each.value.func.value.id)
+    loops = {
+        part.id
+        for each in ast.walk(node)
+        if isinstance(each, ast.comprehension)
+        for part in ast.walk(each.target)
+        if isinstance(part, ast.Name)
+    }
     return found - loops
 
 
 def reads(node: ast.stmt) -> set[str]:
     """Names whose value a statement uses."""
     found = {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
-    return found | {each.target.id for each in ast.walk(node) if isinstance(each, ast.AugAssign) and isinstance(each.target, ast.Name)}
+    return found | {
+        each.target.id
+        for each in ast.walk(node)
+        if isinstance(each, ast.AugAssign) and isinstance(each.target, ast.Name)
+    }
 
 
 def truth_branch(node: ast.If) -> bool:
@@ -222,7 +236,11 @@ def _binary(words: Words, node: ast.BinOp, parents: Parents) -> Iterator[Rewrite
 
 
 def _augmented(words: Words, node: ast.AugAssign, parents: Parents) -> Iterator[Rewrite]:
-    if {words.type_of(node.value), words.type_of(ast.parse(ast.unparse(node.target), mode="eval").body)} & {"str", "list", "tuple"}:
+    if {words.type_of(node.value), words.type_of(ast.parse(ast.unparse(node.target), mode="eval").body)} & {
+        "str",
+        "list",
+        "tuple",
+    }:
         return
     for other in _SWAPPED_OPERATORS.get(type(node.op), ()):
         if not (other is ast.Mult and isinstance(node.value, ast.Constant) and node.value.value == 1):
@@ -273,11 +291,16 @@ def _other_ranges(node: ast.Call) -> Iterator[Rewrite]:
     start = arguments[0] if len(arguments) > 1 else ast.Constant(0)
     stop, step = arguments[1] if len(arguments) > 1 else arguments[0], arguments[2:]
     for by in (-1, 1):
-        ends = [_moved(stop, by)] if len(arguments) == 1 else [start, _moved(stop, by), *step]
+        ends = [shifted(stop, by)] if len(arguments) == 1 else [start, shifted(stop, by), *step]
         yield Rewrite("boundary_off_by_one", ast.Call(node.func, ends, []))
-    yield Rewrite("boundary_off_by_one", ast.Call(node.func, [_moved(start, 1), stop, *step], []))
+    yield Rewrite("boundary_off_by_one", ast.Call(node.func, [shifted(start, 1), stop, *step], []))
     for root in ast.walk(stop):
-        if isinstance(root, ast.Call) and ast.unparse(root.func).endswith("sqrt") and len(root.args) == 1 and start is not stop:
+        if (
+            isinstance(root, ast.Call)
+            and ast.unparse(root.func).endswith("sqrt")
+            and len(root.args) == 1
+            and start is not stop
+        ):
             yield Rewrite("wrong_complexity", ast.Call(node.func, [start, root.args[0], *step], []), True, True)
             break
 
@@ -290,7 +313,7 @@ def _subscript(words: Words, node: ast.Subscript, parents: Parents) -> Iterator[
             end = getattr(node.slice, field)
             if end is not None and not isinstance(end, ast.UnaryOp):
                 cut = ast.Slice(node.slice.lower, node.slice.upper, node.slice.step)
-                setattr(cut, field, _moved(end, 1))
+                setattr(cut, field, shifted(end, 1))
                 yield Rewrite("boundary_off_by_one", ast.Subscript(node.value, cut, node.ctx))
         return
     if words.type_of(node.value) == "dict":
@@ -317,7 +340,7 @@ def _list_comprehension(
 
 def _constant(words: Words, node: ast.Constant, parents: Parents) -> Iterator[Rewrite]:
     parent = parents[-1] if parents else None
-    if isinstance(node.value, bool) and isinstance(parent, ast.Return | ast.Assign):
+    if isinstance(node.value, bool) and isinstance(parent, ast.Assign):
         yield Rewrite("wrong_condition", ast.Constant(not node.value))
     elif type(node.value) is int and node.value in (0, 1) and isinstance(parent, ast.Assign):
         yield Rewrite("boundary_off_by_one", ast.Constant(1 - node.value))
@@ -364,24 +387,36 @@ def other_outputs(program: Program, node: ast.stmt, function: str) -> Iterator[t
             yield ast.Return(ast.IfExp(value, texts[0], texts[1])), "a text is returned, not true or false"
             return
         if isinstance(value, ast.Tuple) and len(value.elts) == 2:
-            yield ast.Return(ast.Tuple(value.elts[::-1], ast.Load())), "the two parts of the result come in the wrong order"
+            yield (
+                ast.Return(ast.Tuple(value.elts[::-1], ast.Load())),
+                "the two parts of the result come in the wrong order",
+            )
         if kind in ("list", "tuple", "set"):
             other = "list" if kind == "tuple" else "tuple"
             yield ast.Return(_of(other, value)), f"a {other} is returned, not a {kind}"
         elif kind == "dict":
-            yield ast.Return(_of("list", ast.Call(ast.Attribute(value, "items", ast.Load()), [], []))), "a list is returned"
+            yield (
+                ast.Return(_of("list", ast.Call(ast.Attribute(value, "items", ast.Load()), [], []))),
+                "a list is returned",
+            )
         elif kind == "str":
             yield ast.Return(_of("list", value)), "a list of characters is returned, not a text"
         elif not (isinstance(value, ast.Constant) and isinstance(value.value, str | None)):
             yield ast.Return(_of("str", value)), "a text is returned in place of the value itself"
-            yield ast.Return(ast.List([value], ast.Load())), "a list with the value is returned in place of the value itself"
+            yield (
+                ast.Return(ast.List([value], ast.Load())),
+                "a list with the value is returned in place of the value itself",
+            )
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and words.dotted(node.value.func) == "print":
         call = node.value
         if call.args and not program.main:
             labelled = ast.Call(call.func, [ast.Constant("Result:"), *call.args], call.keywords)
             yield ast.Expr(labelled), "a label is printed that is not asked for"
         if len(call.args) > 1 and not program.main:
-            yield ast.Expr(ast.Call(call.func, call.args[::-1], call.keywords)), "the values are printed in the wrong order"
+            yield (
+                ast.Expr(ast.Call(call.func, call.args[::-1], call.keywords)),
+                "the values are printed in the wrong order",
+            )
 
 
 # pieces
@@ -393,13 +428,15 @@ def _with_operator(node: ast.Compare, index: int, operator: type) -> ast.Compare
 
 
 def _is_update(node: ast.Compare, parents: Parents) -> bool:
-    """`if x > best: best = x`, where a tie changes nothing."""
+    """`if x > best: best = x` or `if a > b: return a`, where a tie changes nothing."""
     parent = parents[-1] if parents else None
     if not isinstance(parent, ast.If) or parent.test is not node:
         return False
     sides = {ast.unparse(node.left), *(ast.unparse(each) for each in node.comparators)}
     for each in parent.body:
         if isinstance(each, ast.Assign) and {ast.unparse(each.targets[0]), ast.unparse(each.value)} & sides:
+            return True
+        if isinstance(each, ast.Return) and each.value is not None and ast.unparse(each.value) in sides:
             return True
     return False
 
@@ -413,16 +450,7 @@ def _turned_sort(node: ast.Call) -> ast.Call:
 
 def _moved(node: ast.expr, by: int) -> ast.expr:
     """`node + by`; what is only a sum with a constant stays one."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, int):
-        value = node.value + by
-        return ast.Constant(value) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
-    if isinstance(node, ast.BinOp) and isinstance(node.right, ast.Constant) and isinstance(node.right.value, int):
-        if isinstance(node.op, ast.Add | ast.Sub):
-            total = (node.right.value if isinstance(node.op, ast.Add) else -node.right.value) + by
-            if total == 0:
-                return node.left
-            return ast.BinOp(node.left, ast.Add() if total > 0 else ast.Sub(), ast.Constant(abs(total)))
-    return ast.BinOp(node, ast.Add() if by > 0 else ast.Sub(), ast.Constant(abs(by)))
+    return shifted(node, by)
 
 
 def _renamed(function: ast.expr, other: str) -> ast.expr:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from rm.build.code.flaws import insertion, structures
 from rm.build.code.labels import DIMENSIONS, TOP
-from rm.build.code.plans import Step, Style, plan_lines, plan_of, sentence
+from rm.build.code.plans import STYLES, Step, Style, plan_lines, plan_of, sentence
 from rm.build.code.prepared import PreparedCode
 from rm.build.kinds import Variant
 
@@ -24,7 +24,7 @@ def reworded(prepared: PreparedCode, rng: random.Random) -> Variant | None:
     """The same plan in other words and other marks."""
     if prepared.told is None:
         return None
-    style = Style(rng.randrange(2**32), compact=prepared.told.style.compact)
+    style = Style(rng.randrange(STYLES), compact=prepared.told.style.compact)
     return _if_new(prepared, "reworded", plan_lines(plan_of(prepared.told.program, style), style.mark))
 
 
@@ -107,4 +107,3 @@ def _simple(step: Step) -> bool:
 
 def _if_new(prepared: PreparedCode, kind: str, lines: Sequence[str]) -> Variant | None:
     return sound(kind, lines) if "\n".join(lines) != prepared.plan else None
-

@@ -52,7 +52,9 @@ def _kind(
 def _mutant(
     name: str, description: str, of_text: _FreeMaker | None = None, *, right_answer: str = ""
 ) -> Kind[PreparedCode]:
-    return _kind(name, description, lambda plan, rng: flaws.mutated(name, plan, rng), of_text, right_answer=right_answer)
+    return _kind(
+        name, description, lambda plan, rng: flaws.mutated(name, plan, rng), of_text, right_answer=right_answer
+    )
 
 
 def _words(name: str) -> _FreeMaker:
@@ -131,7 +133,11 @@ _KINDS = (
         right_answer="the other steps are right",
     ),
     _kind(
-        "reworded", "The same plan in other words and other marks.", sound.reworded, free_text.other_words, is_sound=True
+        "reworded",
+        "The same plan in other words and other marks.",
+        sound.reworded,
+        free_text.other_words,
+        is_sound=True,
     ),
     _kind("merged_steps", "Two steps told as one.", sound.merged_steps, free_text.merged_steps, is_sound=True),
     _kind("split_steps", "A step told as several.", sound.split_steps, free_text.split_steps, is_sound=True),

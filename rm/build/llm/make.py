@@ -167,7 +167,7 @@ class _Maker:
     async def _judged(self, row: dict[str, Any], seed: Seed, panel: Panel, bill: Bill) -> dict[str, Any]:
         """A line with the judges' labels; without the traces that too few of them could grade."""
         config = self._setup.config
-        if not config.rebalance.on:
+        if not config.rebalance.enabled:
             chosen = choose(row, config)
             row = {**row, "sound": chosen["positive_pool"], "flawed": chosen["negative_bank"]}
         entries = [*row["sound"], *row["flawed"]]

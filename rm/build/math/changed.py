@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -27,6 +28,7 @@ _NAMES = {"+": "added", "-": "subtracted", "*": "multiplied", "/": "divided"}
 _LIKELY = {"+": "-*/", "-": "+/*", "*": "/+-", "/": "*-+"}
 _SYMBOLS = {"+": "+", "-": "-–−", "*": "*x×", "/": "/÷"}
 _TRIES = 6
+_RATE = re.compile(r"\b(?:each|every|per|apiece)\b|/\s?[a-z]|\ban? (?:day|week|month|year|hour|minute|night|dozen)\b|%", re.IGNORECASE)
 # Sizes of units, and what people take them for.
 _CONVERSIONS: Mapping[Fraction, tuple[int, ...]] = {
     Fraction(right): wrong
@@ -126,9 +128,7 @@ def _mixed_up(solution: Solution, rng: random.Random) -> Variant | None:
                 return None
             wrong, right = rng.choice(sorted(known)), line.values[index]
             places = {i: wrong for i, value in enumerate(line.values) if value == right}
-            if len(places) > 1 and any(
-                i in leaves(e.tree) for e in line.equations if e is not equation for i in places
-            ):
+            if len(places) > 1 and any(i in leaves(e.tree) for e in line.equations if e is not equation for i in places):
                 continue
             lines = _edited(solution, step, line, places)
             if lines is None or lines[step].numbers[equation.result] == line.numbers[equation.result]:
@@ -149,9 +149,7 @@ def swapped_quantities(solution: Solution, rng: random.Random) -> Variant | None
         lines = _from(solution, step, {a: b, b: a})
         if lines is None or answer_in(solution, lines) == answer_in(solution, solution.lines):
             continue
-        first = next(
-            (i for i in differing(solution.lines, lines) if _results_differ(solution.lines[i], lines[i])), None
-        )
+        first = next((i for i in differing(solution.lines, lines) if _results_differ(solution.lines[i], lines[i])), None)
         if first is None:
             continue
         why = f"step {step + 1}: {places[a][1]} and {places[b][1]} of the problem have changed places"
@@ -197,7 +195,7 @@ def _rate_for_total(solution: Solution, rng: random.Random) -> Variant | None:
         source, line = solution.lines[maker], solution.lines[user]
         total = source.values[equation.result]
         inside = [i for e in line.equations for i in leaves(e.tree) if line.values[i] == total]
-        if not inside:
+        if not inside or not _RATE.search(str(source)):
             continue
         left, right = equation.tree[1], equation.tree[2]  # type: ignore[index, misc]
         choices = [left] if equation.tree[0] == "/" else rng.sample([left, right], 2)  # type: ignore[index, misc]
@@ -214,12 +212,13 @@ def _rate_for_total(solution: Solution, rng: random.Random) -> Variant | None:
                 f"step {user + 1}: uses {source.numbers[operand]}, which step {maker + 1} {verb} by {factor}, "
                 f"where {source.numbers[equation.result]} is needed"
             )
-            return _carried(solution, "wrong_unit_or_rate", user, lines, why, how="rate_for_total")
+            profile = "wrong_unit_or_rate/rate"
+            return _carried(solution, "wrong_unit_or_rate", user, lines, why, profile=profile, how="rate_for_total")
     return None
 
 
 def _carried(
-    solution: Solution, kind: str, step: int, lines: Sequence[Line], why: str, **metadata: object
+    solution: Solution, kind: str, step: int, lines: Sequence[Line], why: str, profile: str = "", **metadata: object
 ) -> Variant | None:
     others = [i for i in differing(solution.lines, lines) if i != step]
     return flawed(
@@ -231,6 +230,7 @@ def _carried(
         spoiled=len(others),
         answer=answer_in(solution, lines),
         why=why + carried_into(solution.lines, lines, step),
+        profile=profile,
         **metadata,
     )
 
@@ -277,15 +277,8 @@ def _from(solution: Solution, step: int, changed: Mapping[Fraction, Fraction]) -
         return None
     lines = (*solution.lines[:step], *rest)
     altered = differing(solution.lines, lines)
-    made = {
-        solution.lines[i].values[e.result]
-        for i in altered
-        for e in solution.lines[i].equations
-        if _moved(i, e, solution, lines)
-    }
-    if not made or any(
-        value in solution.given or len(solution.makers[value]) > 1 for value in made if _used(value, solution)
-    ):
+    made = {solution.lines[i].values[e.result] for i in altered for e in solution.lines[i].equations if _moved(i, e, solution, lines)}
+    if not made or any(value in solution.given or len(solution.makers[value]) > 1 for value in made if _used(value, solution)):
         return None
     return lines
 
@@ -365,3 +358,4 @@ def _with_node(tree: Tree, node: tuple[str, Tree, Tree, int], operator: str) -> 
     if isinstance(tree, tuple):
         return (tree[0], _with_node(tree[1], node, operator), _with_node(tree[2], node, operator), tree[3])
     return tree
+

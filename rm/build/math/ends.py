@@ -173,9 +173,7 @@ def invented_condition(solution: Solution, rng: random.Random) -> Variant | None
             continue
         sentence = frame.format_map({"value": shown, "less": plain(less), key: text})
         told, _, calculation = sentence.partition(shown)
-        sentence = (
-            told + in_style((shown + calculation).partition(" = ")[0], lines) + " = " + calculation.partition(" = ")[2]
-        )
+        sentence = told + in_style((shown + calculation).partition(" = ")[0], lines) + " = " + calculation.partition(" = ")[2]
         line_at, index = solution.answer_site
         all_lines = (*lines[: step + 1], sentence, *rest)
         answer = text if line_at == step else rest[line_at - step - 1].numbers[index] if line_at > step else None
@@ -264,7 +262,9 @@ def _asserted(solution: Solution, rng: random.Random) -> Variant | None:
                 continue
             wrote = written((operator, *node[1:]), line.numbers)  # type: ignore[index, misc]
             right = line.numbers[equation.result]
-            why = f"step {step + 1}: {wrote} is {plain(true)}; {right} is right, but comes from {expression_of(line, equation)}"
+            why = (
+                f"step {step + 1}: {wrote} is {plain(true)}; {right} is right, but comes from {expression_of(line, equation)}"
+            )
             return flawed(
                 solution,
                 "right_answer_wrong_way",
@@ -292,10 +292,7 @@ def answer_given_away(solution: Solution, rng: random.Random) -> Variant | None:
     told = "nothing leads to it"
     if how == "begins":
         keep = rng.choice(keeps)
-        body, told = (
-            lines[:keep],
-            f"the {'steps' if keep > 1 else 'step'} after it do{'es' * (keep == 1)} not lead to it",
-        )
+        body, told = lines[:keep], f"the {'steps' if keep > 1 else 'step'} after it do{'es' * (keep == 1)} not lead to it"
     elif how == "checked":
         body, told = (backward or "",), "the calculation after it starts from it"
     return flawed(

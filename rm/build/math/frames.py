@@ -25,7 +25,7 @@ CHECKS = (
 )
 """The way back: `checked`, `answer_given_away`."""
 
-LEADS = ("First, {}.", "We get {}.", "We have {}.", "That gives {}.", "Next, {}.", "This makes {}.", "{}.", "{}")
+LEADS = ("We get {}.", "We have {}.", "That gives {}.", "Next, {}.", "This makes {}.", "Then {}.", "{}.", "{}")
 """A calculation that stands alone: `split`, `wrong_target`."""
 
 TAKEN = (

@@ -46,34 +46,36 @@ class Profile:
     early: Mapping[str, int] = field(default_factory=dict)
 
 
+# By kind, or "kind/way" where the ways of a kind differ.
 PROFILES: Mapping[str, Profile] = {
     "arithmetic_slip": Profile((4, 4, 4, 3, 3), {_CC: 1, _AS: 1}, {_CC: 1, _AS: 1}),
     "wrong_operation": Profile((4, 2, 3, 4, 3), {_AS: 1}, {_SS: 1, _AS: 1}, {_PU: 1}),
     "misread_quantity": Profile((3, 4, 4, 4, 3), {_PU: 1, _AS: 1}, {_PU: 1, _AS: 1}, {_SS: 1}),
     "swapped_quantities": Profile((3, 3, 4, 4, 3), {_PU: 1, _AS: 1}, {_SS: 1, _AS: 1}, {_PU: 1}),
     "wrong_unit_or_rate": Profile((3, 3, 4, 3, 3), {_CC: 1, _AS: 1}, {_SS: 1, _AS: 1}, {_PU: 1}),
+    "wrong_unit_or_rate/rate": Profile((3, 2, 3, 4, 3), {_AS: 1}, {_SS: 1, _AS: 1}, {_PU: 1}),
     "dropped_step": Profile((4, 3, 2, 4, 3), {}, {_SC: 1, _AS: 1}, {_SS: 1}),
-    "repeated_step": Profile((4, 3, 3, 4, 4), {_SS: 1, _SC: 1, _AS: 2}, {_AS: 1}, {_PU: 1}),
+    "repeated_step": Profile((4, 3, 3, 4, 4), {_SS: 1, _SC: 1, _AS: 2}, {_AS: 1}),
     "circular_step": Profile((4, 3, 2, 4, 3), {}, {_SC: 1, _AS: 1}, {_SS: 1}),
     "swapped_steps": Profile((4, 4, 2, 4, 4), {}, {_SC: 1}, {_AS: 1}),
-    "wrong_target": Profile((2, 3, 4, 4, 3), {_PU: 1, _AS: 2}, {_SS: 1}, {}),
-    "unsupported_conclusion": Profile((4, 3, 3, 4, 2), {_AS: 1, _CC: 1}, {_SS: 1, _SC: 1, _AS: 1}, {}),
+    "wrong_target": Profile((2, 3, 4, 4, 3), {_PU: 1, _AS: 2}, {_SS: 1}),
+    "unsupported_conclusion": Profile((4, 3, 3, 4, 2), {_AS: 1}, {_SS: 1, _SC: 1, _AS: 1}),
     "invented_condition": Profile((3, 3, 3, 4, 3), {_PU: 1, _AS: 1}, {_SS: 1, _AS: 1}, {_PU: 1}),
     "right_answer_wrong_way": Profile((4, 3, 3, 2, 2), {}, {_CC: 1}, {_SS: 1}),
     "answer_given_away": Profile((3, 2, 2, 4, 1), {}, {_SS: 1, _SC: 1, _AS: 1}, {_PU: 1}),
 }
 
 
-def grade(kind: str, harm: Harm) -> tuple[dict[str, int], float]:
+def grade(profile: str, harm: Harm) -> tuple[dict[str, int], float]:
     """Level 0-4 of each dimension, and a total in [0, 1].
 
     The total is the mean level / 4, less 0.1 where the answer is lost and up to 0.1 by reach: two traces with the
     same levels still differ where one spoils more.
     """
-    profile = PROFILES[kind]
-    levels = dict(zip(DIMENSIONS, profile.mild, strict=True))
+    rule = PROFILES[profile]
+    levels = dict(zip(DIMENSIONS, rule.mild, strict=True))
     far, early = harm.reach >= 0.5, harm.place < 0.5
-    for losses, applies in ((profile.lost, not harm.answer_kept), (profile.far, far), (profile.early, early)):
+    for losses, applies in ((rule.lost, not harm.answer_kept), (rule.far, far), (rule.early, early)):
         for dimension, loss in losses.items() if applies else ():
             levels[dimension] = max(0, levels[dimension] - loss)
     total = sum(levels.values()) / (4 * len(levels)) - (0 if harm.answer_kept else 0.1) - 0.1 * harm.reach

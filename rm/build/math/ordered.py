@@ -8,12 +8,10 @@ from dataclasses import replace
 from rm.build.kinds import Variant
 from rm.build.math.changed import shown_sites
 from rm.build.math.equations import Equation, Line, display, evaluate, hidden, read_line
-from rm.build.math.solution import Solution, carry
+from rm.build.math.solution import PLAIN, Solution, carry
 from rm.build.math.wording import (
     INVERSE,
-    answer_in,
     differing,
-    expression_of,
     flawed,
     money,
     simple,
@@ -27,11 +25,10 @@ _REDUNDANT = 0.3
 def dropped_step(solution: Solution, rng: random.Random) -> Variant | None:
     """A step is missing whose result a later step uses."""
     lines = solution.lines
-    needed = [(step, users[0]) for step, users in solution.users.items() if users and lines[step].equations]
+    needed = _needed(solution)
     if not needed:
         return None
-    step, user = rng.choice(needed)
-    numbers = _named_only_by(solution, step, user)
+    step, user, numbers = rng.choice(needed)
     return flawed(
         solution,
         "dropped_step",
@@ -44,21 +41,27 @@ def dropped_step(solution: Solution, rng: random.Random) -> Variant | None:
     )
 
 
-def _named_only_by(solution: Solution, step: int, user: int) -> list[str]:
-    """The numbers of line `user` that line `step` computes."""
-    made = set(solution.lines[step].results) - solution.given
-    line = solution.lines[user]
-    return list(dict.fromkeys(text for text, value in zip(line.numbers, line.values, strict=True) if value in made))
+def _needed(solution: Solution) -> list[tuple[int, int, list[str]]]:
+    """(step, first later step that uses its results, the numbers that it uses and that nothing else gives)."""
+    found = []
+    for step, users in solution.users.items():
+        made = {value for value in solution.lines[step].results if len(solution.makers[value]) == 1}
+        made -= solution.given | {v for before in solution.lines[:step] for v in before.values}
+        for user in users[:1]:
+            line = solution.lines[user]
+            numbers = [text for text, value in zip(line.numbers, line.values, strict=True) if value in made]
+            if numbers and not made & PLAIN:
+                found.append((step, user, list(dict.fromkeys(numbers))))
+    return found
 
 
 def swapped_steps(solution: Solution, rng: random.Random) -> Variant | None:
     """A step comes after the first one that needs its result."""
     lines = solution.lines
-    needed = [(step, users[0]) for step, users in solution.users.items() if users and lines[step].equations]
+    needed = _needed(solution)
     if not needed:
         return None
-    step, user = rng.choice(needed)
-    numbers = _named_only_by(solution, step, user)
+    step, user, numbers = rng.choice(needed)
     return flawed(
         solution,
         "swapped_steps",
@@ -212,9 +215,13 @@ def _backward(line: Line, equation: Equation, user: Line, manner: tuple[str, str
         sign = tree[0] if tree[0] != "*" else times
         before = "".join(t + n for t, n in zip(line.texts, line.numbers[: equation.first], strict=False))
         before += line.texts[equation.first].removesuffix("$")
-        after = "".join(
-            t + n for t, n in zip(line.texts[equation.result :], (*line.numbers[equation.result :], ""), strict=True)
-        )
+        equals = line.texts[equation.result]
+        if "=" in equals:  # without the unit of the old expression
+            equals = equals[equals.index("=") - (" =" in equals) :]
+        rest = (equals, *line.texts[equation.result + 1 :])
+        after = "".join(t + n for t, n in zip(rest, (*line.numbers[equation.result :], ""), strict=True))
         text = f"{before}{one}{gap}{sign}{gap}{other}{after}"
         return read_line(text), inverse, user.numbers[result]
     return None
+
+

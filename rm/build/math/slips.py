@@ -35,7 +35,9 @@ def misread(text: str, value: Fraction, rng: random.Random) -> Fraction | None:
     return Fraction(digits[:at] + new + digits[at + 1 :])
 
 
-def _slip(name: str, line: Line, equation: Equation, right: Fraction, text: str, rng: random.Random) -> Fraction | None:
+def _slip(
+    name: str, line: Line, equation: Equation, right: Fraction, text: str, rng: random.Random
+) -> Fraction | None:
     unit = Fraction(1, 10 ** decimals(text))
     if name == "digit_swap":
         return _digit_swap(text, right, rng)
@@ -77,9 +79,7 @@ def _digit_swap(text: str, value: Fraction, rng: random.Random) -> Fraction | No
 def _carry(operator: str, left: int, other: int, right: Fraction, rng: random.Random) -> Fraction | None:
     """One carry forgotten in a written sum or product, or one borrow in a difference."""
     if operator == "+":
-        wrong = [
-            right - 10 ** (k + 1) for k in range(6) if left % 10 ** (k + 1) + other % 10 ** (k + 1) >= 10 ** (k + 1)
-        ]
+        wrong = [right - 10 ** (k + 1) for k in range(6) if left % 10 ** (k + 1) + other % 10 ** (k + 1) >= 10 ** (k + 1)]
     elif operator == "-":
         wrong = [right + 10 ** (k + 1) for k in range(6) if left % 10 ** (k + 1) < other % 10 ** (k + 1)]
     elif operator == "*" and min(left, other) < 10 <= max(left, other):

@@ -24,7 +24,7 @@ NO_CALCULATION = "the solution has no calculation that can be read"
 OTHER_ANSWER = "the solution does not end in the answer"
 # Sizes of units and plain factors: a result equal to one is not followed through the trace by its value.
 COMMON = frozenset(Fraction(n) for n in (0, 1, 2, 3, 4, 7, 10, 12, 24, 30, 52, 60, 100, 365, 1000))
-_PLAIN = frozenset(Fraction(n) for n in (0, 1, 2, 100))
+PLAIN = frozenset(Fraction(n) for n in (0, 1, 2, 100))
 _UNIT_WORD = re.compile(
     r"\s*-?\s*(?:years?|months?|weeks?|days?|hours?|hrs?|minutes?|seconds?|dozen|inch|inches|feet|cm|meters?|ounces?|oz|cents|%)\b",
     re.IGNORECASE,
@@ -91,7 +91,9 @@ class Solution:
         for index, line in enumerate(self.lines):
             own = set(line.results)
             used = {value for i, value in enumerate(line.values)} | {v for e in line.equations for v in hidden(e.tree)}
-            needs.append(frozenset(maker[v] for v in used if v in maker and v not in self.given and v not in _PLAIN))
+            needs.append(
+                frozenset(maker[v] for v in used if v in maker and v not in self.given and v not in PLAIN)
+            )
             maker.update((value, index) for value in own if value not in maker)
         return tuple(needs)
 
@@ -143,7 +145,7 @@ class Solution:
             return False
         if index == len(self.lines) - 1 and equation is line.equations[-1]:
             return True  # nothing comes after it
-        if value in self.given or value in _PLAIN or len(self.makers[value]) > 1:
+        if value in self.given or value in PLAIN or len(self.makers[value]) > 1:
             return False
         if any(value in before.values for before in self.lines[:index]):
             return False  # named before it is computed

@@ -89,6 +89,7 @@ def flawed(
     answer: str | None,
     why: str,
     answer_kept: bool | None = None,
+    profile: str = "",
     **metadata: object,
 ) -> Variant | None:
     """The variant; None where its text is the sound one's.
@@ -103,6 +104,7 @@ def flawed(
         answer: that the flawed trace leads to, as its text has it.
         why: one sentence for a reader who checks.
         answer_kept: None to compare `answer` with the right one.
+        profile: of `PROFILES`, where it is not the kind.
         metadata: kept in the group's candidate.
     """
     reasoning = "\n".join(map(str, lines))
@@ -111,7 +113,7 @@ def flawed(
     others = max(1, len(solution.lines) - 1)
     kept = answer_kept if answer_kept is not None else answer is not None and same(answer, solution.answer_text)
     harm = Harm(step / others, min(1.0, spoiled / others), kept)
-    labels, total = grade(kind, harm)
+    labels, total = grade(profile or kind, harm)
     return Variant(
         kind,
         reasoning,
