@@ -144,10 +144,12 @@ class _Maker:
         """With what the perturber made of one of the sound traces, drawn at random."""
         config = self._setup.config
         settings = config.llm.perturber
-        sources = [*([drafted.sound] if drafted.sound else []), *(v.reasoning for _, v in drafted.variants if v.sound)]
+        rng = self._setup.generator(f"llm\n{drafted.seed.problem_id}")
+        retold = [variant.reasoning for _, variant in drafted.variants if variant.sound]
+        sources = [*([drafted.sound] if drafted.sound else retold[:1])]
+        sources += rng.sample(retold, min(config.group.tellings, len(retold)))
         if settings is None or not sources:
             return drafted
-        rng = self._setup.generator(f"llm\n{drafted.seed.problem_id}")
         flaws = [kind for kind in self._kinds if not kind.sound and config.kinds.get(kind.name, 1.0) > 0]
         wanted = rng.sample(flaws, min(settings.flaws, len(flaws)))
         jobs: list[tuple[Kind[Any], str, int]] = [(kind, rng.choice(sources), config.seed) for kind in wanted]

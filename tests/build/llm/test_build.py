@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
+from rm.build.math.table import KINDS
 from rm.cli.main import main
 
 SEEDS = 8
-GROUP = {"negatives_least": 2, "negatives_most": 3, "positives": 1}
+GROUP = {"negatives_least": 2, "negatives_most": 3, "positives": 1, "tellings": 0}
+AS_IT_CAME = {name: 0 for name, kind in KINDS.items() if kind.sound}
+"""No sound traces in other words: the scripted model reads plain calculations only."""
 GATES = {"near_duplicate": 1.0}
 """The problems are made of few words."""
+SETTINGS = {"group": GROUP, "gates": GATES, "audit": {"groups": 0}, "kinds": AS_IT_CAME}
 OWN_KINDS = {
     "wrong_total": "The last number is not what the calculation gives.",
     "wrong_copy": "A number of the problem is copied wrongly into the last step.",
@@ -39,7 +43,7 @@ def build(
             **llm,
         }
         config = tmp_path / "build.yaml"
-        config.write_text(yaml.safe_dump({"group": GROUP, "gates": GATES, "audit": {"groups": 0}, "llm": settings}))
+        config.write_text(yaml.safe_dump({**SETTINGS, "llm": settings}))
         words = ["--config", config, "--seeds", seeds, "--out", tmp_path / "groups.jsonl", *options]
         code = main(["groups", "build", *map(str, words)])
         return code, capsys.readouterr().err
