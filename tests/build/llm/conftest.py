@@ -23,21 +23,56 @@ def _load(name: str, path: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def load_test_module() -> Callable[[str, str], ModuleType]:
+    """A module of another folder of tests, by its name and its folder's."""
+    return lambda name, folder: _load(name, HERE.parents[1] / folder / f"{name}.py")
+
+
+@pytest.fixture(scope="session")
 def scripted() -> ModuleType:
     """The module `scripted.py` of this folder."""
     return _load("scripted_model", HERE / "scripted.py")
 
 
 @pytest.fixture(scope="session")
-def serving() -> ModuleType:
+def serving(load_test_module: Callable[[str, str], ModuleType]) -> ModuleType:
     """The server of the executors' tests."""
-    return _load("openai_server", HERE.parents[1] / "uplift" / "openai_server.py")
+    return load_test_module("openai_server", "uplift")
 
 
 @pytest.fixture(scope="session")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight problems with solutions."""
     return _load("llm_seeds", HERE / "seeds.py").write(tmp_path_factory.mktemp("seeds") / "seeds.jsonl", 8)
+
+
+OWN_RUBRIC = """
+name: tutor
+description: For a tutor who wants pupils to be able to follow.
+levels: 3
+judge_instructions: Grade as a patient tutor would.
+dimensions:
+  - name: sums
+    weight: 0.5
+    description: Are the calculations right?
+    levels: [A result that matters is wrong., A slip that changes nothing., Every calculation is right.]
+  - name: order
+    weight: 0.3
+    description: Does each step come after what it needs?
+    levels: [Steps hang in the air., One link is missing., Every step follows.]
+  - name: plainness
+    weight: 0.2
+    description: Could a pupil say it in these words?
+    levels: [Jargon throughout., A hard word or two., Plain words.]
+"""
+
+
+@pytest.fixture(scope="session")
+def own_rubric(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rubric of the user's own: a YAML file of three dimensions with three levels."""
+    path = tmp_path_factory.mktemp("rubric") / "tutor.yaml"
+    path.write_text(OWN_RUBRIC)
+    return path
 
 
 @pytest.fixture
