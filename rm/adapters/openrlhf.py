@@ -17,7 +17,7 @@ from typing import Any
 
 from rm.adapters.source import RewardSource, open_source_async, parts_of, score_all
 from rm.errors import ConfigError
-from rm.reward.loop import LoopThread
+from rm.uplift.loop import LoopThread
 from rm.serve.messages import OpenRLHFRequest
 from rm.serve.openrlhf import rows_of_request
 from rm.serve.refusals import Refusal

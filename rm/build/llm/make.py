@@ -15,7 +15,7 @@ import asyncio
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -35,6 +35,7 @@ from rm.build.llm.perturb import perturb
 from rm.build.llm.tally import BILL, BY_RULE, JUDGED
 from rm.build.pipeline import Maker, rule_labels
 from rm.build.seed import Seed
+from rm.uplift.loop import LoopThread
 
 
 def by_llm(config: BuildConfig, on_told: Callable[[str], None] | None = None) -> Maker:
@@ -50,46 +51,35 @@ def by_llm(config: BuildConfig, on_told: Callable[[str], None] | None = None) ->
     setup = Setup.of(config)
 
     def make(seeds: Iterator[Seed]) -> Iterator[bytes]:
-        loop = asyncio.new_event_loop()
-        loop.set_default_executor(ThreadPoolExecutor(1))  # the gates' math-verify is for one thread
-        under_way: deque[asyncio.Task[bytes]] = deque()
+        loop = LoopThread("language models")  # not the caller's: a notebook's runs already
+        under_way: deque[Future[bytes]] = deque()
         with ReplyCache(config.llm.cache_path()) as cache:
             maker = _Maker(setup, cache)
             try:
+                loop.wait(maker.open())
                 while True:
                     for seed in islice(seeds, config.llm.seeds_at_once() - len(under_way)):
-                        under_way.append(loop.create_task(maker.line(seed)))
+                        under_way.append(loop.submit(maker.line(seed)))
                     if not under_way:
                         return
-                    line = loop.run_until_complete(under_way[0])
-                    under_way.popleft()
+                    line = under_way.popleft().result()
                     if on_told is not None:
                         on_told(maker.ledger.line())
                     yield line
             except BudgetSpent:
-                _finish(loop, under_way)  # what is under way is paid for
+                wait(under_way)  # what is under way is paid for
                 raise
             finally:
-                for task in under_way:
-                    task.cancel()
-                _finish(loop, under_way)
-                loop.run_until_complete(maker.close())
-                loop.run_until_complete(loop.shutdown_default_executor())
-                loop.close()
+                for future in under_way:
+                    future.cancel()
+                loop.wait(maker.close())
+                loop.stop()
 
     identity = {"kinds": list(setup.rules.kinds), "prompts": [perturbing.PROMPT_VERSION, judging.PROMPT_VERSION]}
     labels = rule_labels(setup)
     if config.llm.judges:
         labels = f"of the rubric {setup.rubric.name}, by {', '.join(config.llm.raters)}: the median of what they say"
     return Maker(make, identity, labels)
-
-
-def _finish(loop: asyncio.AbstractEventLoop, tasks: deque[asyncio.Task[bytes]]) -> None:
-    if tasks:
-        loop.run_until_complete(asyncio.wait(tasks))
-        for task in tasks:
-            if not task.cancelled():
-                task.exception()  # told already by the first
 
 
 class _Maker:
@@ -109,6 +99,10 @@ class _Maker:
         ]
         self._panel = Panel(setup.rubric, judges, llm.raters, llm.least_judgements) if judges else None
         self._models = [*([self._perturber] if self._perturber else []), *(model for model, _ in judges)]
+
+    async def open(self) -> None:
+        """The gates get a thread of their own, and only one: their math-verify is not for several."""
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
 
     async def line(self, seed: Seed) -> bytes:
         """The line of a seed's outcome. Raises: BudgetSpent, ConfigError, RunError as `Model.ask`."""
