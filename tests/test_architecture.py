@@ -18,7 +18,7 @@ import rm
 
 PACKAGE = Path(rm.__file__).parent
 
-GROUND = {"errors", "files", "precision", "provenance", "sources"}
+GROUND = {"errors", "files", "precision", "provenance", "sources", "work_file"}
 DATA = {*GROUND, "rubric"}
 READS = {*DATA, "groups", "text", "prefix"}
 MODEL = {*DATA, "text", "prefix", "metrics", "model"}
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "precision": set(),
     "provenance": set(),
     "files": {"errors"},
+    "work_file": {"errors"},
     "config": {"errors"},
     "rubric": {"errors"},
     "groups": {*DATA, "groups"},

@@ -92,9 +92,9 @@ class RebalanceConfig:
     """
 
     enabled: Bool = False
-    draws: PositiveInt = 2
-    rounds: PositiveInt = 8
-    bound: Share = 0.6
+    draws: PositiveInt = 1
+    rounds: PositiveInt = 3
+    bound: Share = 0.65
 
 
 @dataclass(frozen=True, config=CLOSED)

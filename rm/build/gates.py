@@ -41,8 +41,8 @@ CODE_KINDS = frozenset({"code_dumped"})
 
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?|\.\d+")
 _CODE = re.compile(
-    r"```|^\s*(?:def \w+\(.*|class \w+.*:|import \w+|from \w[\w.]* import .+|return\b(?: [^ ]+)?|while .+:"
-    r"|for \w.* in .+:|(?:el)?if .+:|else:|print\(.*\)|\w+(?:\[.+\])? [-+*/]?= .*[\[\](){}].*)\s*$",
+    r"```|^\s*(?:def \w+\(.*|class \w+.*:|import \w+|from \w[\w.]* import .+|while .+:|for \w.* in .+:|(?:el)?if .+:"
+    r"|else:|return .*(?:\w[\[(]| [-+*/%]+ |[=!<>]=).*|print\(.*\)|\w+(?:\[.+\])? [-+*/]?= .*[\[\](){}].*)\s*$",
     re.MULTILINE,
 )
 

@@ -1,15 +1,15 @@
 """Choosing among tellings and flaws so that the surface of a trace says little about whether it is sound.
 
-A pool holds sound traces in several wordings, and flaws put into each of them. Groups are chosen one after another, each
-flaw so that the pairs of its kind, a sound trace and a flawed one, stay even under every judge there is: the running sum
-of each judge's margins near zero (minimisation, Pocock and Simon 1975), and the share of pairs that it ranks right below
-a bound. A kind that has no trace to offer under that bound gets none in this group (AFLite, Le Bras et al. 2020, within
-a kind).
+A pool holds sound traces in several wordings, and flaws put into each of them. Groups are chosen one after another,
+each flaw so that the pairs of its kind, a sound trace and a flawed one, stay even under every judge there is: the
+running sum of each judge's margins near zero (minimisation, Pocock and Simon 1975), and the share of pairs that it
+ranks right below a bound. A kind that has no trace to offer under that bound gets none in this group (AFLite, Le Bras
+et al. 2020, within a kind).
 
-The judges are length, and classifiers by bag of words. A classifier is learnt on a sample chosen plainly; the sample is
-chosen anew with it as a judge; the next one is learnt on that; and so on for some rounds, as in adversarial filtering
-(Zellers et al. 2018, SWAG), where no judge is dismissed. A group is judged by what was learnt on the other half of the
-sample. scikit-learn is loaded on use.
+The judges are length, and classifiers by bag of words. The first is learnt on the whole pools of a sample; groups of
+the sample are chosen with it as a judge; the next is learnt on those; and so on for some rounds, as in adversarial
+filtering (Zellers et al. 2018, SWAG), but that no judge is dismissed. A group is judged by what was learnt on the other
+half of the sample. scikit-learn is loaded on use.
 """
 
 from __future__ import annotations
@@ -81,16 +81,17 @@ def learn_judges(sample: Sequence[Pools], config: BuildConfig) -> Judges:
     vectorizer = TfidfVectorizer(ngram_range=(1, 2))
     vectorizer.fit([entry["reasoning"] for pools in sample for entry in (*pools["sound"], *pools["flawed"])])
     judges = Judges(vectorizer, np.zeros((2, 0, len(vectorizer.vocabulary_))))
+    chosen = [(half_of(str(pools["id"])), pools["sound"], pools["flawed"]) for pools in sample]  # at first, all
     for _ in range(config.rebalance.rounds):
-        rows = [row for row in Balancer(judges, config).rows(sample) if row is not None]
-        learnt = [_learnt(vectorizer, [row for row in rows if half_of(row["problem_id"]) != half]) for half in (0, 1)]
+        learnt = [_learnt(vectorizer, [each[1:] for each in chosen if each[0] != half]) for half in (0, 1)]
         judges = Judges(vectorizer, np.concatenate([judges.weights, np.stack(learnt)[:, None]], axis=1))
+        rows = [row for row in Balancer(judges, config).rows(sample) if row is not None]
+        chosen = [(half_of(row["problem_id"]), row["positive_pool"], row["negative_bank"]) for row in rows]
     return judges
 
 
-def _learnt(vectorizer: TfidfVectorizer, rows: Sequence[Mapping[str, Any]]) -> Array:
-    """(vocabulary,) weights; all 0 where there is nothing to learn from."""
-    pools = [(row["positive_pool"], row["negative_bank"]) for row in rows]
+def _learnt(vectorizer: TfidfVectorizer, pools: Sequence[tuple[Sequence[Entry], Sequence[Entry]]]) -> Array:
+    """(vocabulary,) weights of what tells sound entries from flawed ones; all 0 where there are none."""
     texts = [entry["reasoning"] for sound, flawed in pools for entry in (*sound, *flawed)]
     labels = [label for sound, flawed in pools for label in [1] * len(sound) + [0] * len(flawed)]
     if not texts:
@@ -138,7 +139,7 @@ class Balancer:
 
 @dataclass
 class _Kind:
-    """How the pairs of one kind came out so far, for each judge: running sums of margins, and how many it ranked right."""
+    """How the pairs of one kind came out so far, for each judge: sums of margins, and how many it ranked right."""
 
     sums: Array = field(default_factory=lambda: np.zeros(1))
     right: Array = field(default_factory=lambda: np.zeros(1))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ast
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from rm.build.code.labels import labels_of, total_of
 from rm.build.code.mutations import Mutant
-from rm.build.code.plans import Step, plan_lines, plan_of, sentence
+from rm.build.code.plans import Step, plan_lines, sentence
 from rm.build.code.prepared import PreparedCode, Told
-from rm.build.code.rewrites import writes
-from rm.build.code.syntax import Unwordable
+from rm.build.code.rewrites import reads, writes
+from rm.build.code.syntax import Unwordable, listed
+from rm.build.code.telling import insertion, tell
 from rm.build.kinds import Variant
 
 _TRIED = 16
@@ -31,7 +32,7 @@ def mutated(kind: str, prepared: PreparedCode, rng: random.Random) -> Variant | 
     rng.shuffle(candidates)
     for mutant in candidates[:_TRIED]:
         try:
-            steps = plan_of(mutant.program, told.style)
+            steps = tell(mutant.program, told.style)
         except Unwordable:
             continue
         if (first := _first_difference(told.steps, steps)) is not None:
@@ -107,52 +108,28 @@ def slow_structure(prepared: PreparedCode, rng: random.Random) -> Variant | None
     if told is None:
         return None
     options: list[Callable[[], Variant | None]] = [lambda: mutated("wrong_complexity", prepared, rng)]
-    options += [partial(_kept_as, told, name, by_key, rng) for name, by_key in structures(told)]
+    options += [partial(_kept_as, told, name, by_key, rng) for name, by_key in told.program.structures]
     rng.shuffle(options)
     return next((variant for option in options if (variant := option()) is not None), None)
 
 
-def structures(told: Told) -> list[tuple[str, bool]]:
-    """(variable, whether it is looked up by key rather than by index) of all that the program reads by subscript."""
-    found: dict[str, bool] = {}
-    for node in ast.walk(told.program.tree):
-        if (
-            isinstance(node, ast.Subscript)
-            and isinstance(node.value, ast.Name)
-            and not isinstance(node.slice, ast.Slice)
-        ) and not isinstance(node.slice, ast.Constant | ast.UnaryOp):
-            found[node.value.id] = told.program.types.get(node.value.id) == "dict"
-    return sorted(found.items())
-
-
 def _kept_as(told: Told, name: str, by_key: bool, rng: random.Random) -> Variant | None:
     if by_key:
-        text = rng.choice(
-            (
-                f"Keep {name} as a plain list of pairs, which is searched from its start for every key",
-                f"Store {name} as a list of key and value pairs, and go through all of it to look up a key",
-            )
+        forms = (
+            "Keep {} as a list of pairs rather than a dictionary, to be searched from its start for every key",
+            "Store {} as a list of pairs rather than a dictionary, and go through all of them to look up a key",
         )
         change = f"{name} is a list of pairs that is searched from its start, where a dictionary finds a key at once"
     else:
-        text = rng.choice(
-            (
-                f"Keep {name} as a linked list, and walk along it from its head to reach an element by its index",
-                f"Store {name} as a chain of nodes, which is followed from its first node for every index",
-            )
+        forms = (
+            "Keep {} as a linked list rather than an array, to be walked from its head for every index",
+            "Store {} as a linked list rather than an array, and follow its nodes to reach an element",
         )
         change = f"{name} is a linked list that is walked from its head, where an array gives an element at once"
-    at = insertion(told, name)
+    text = rng.choice(forms).format(name)
+    at = insertion(told.steps, name)
     lines = plan_lines([*told.steps[:at], Step(sentence(text)), *told.steps[at:]], told.style.mark)
     return flawed("wrong_complexity", lines, at, change, False, kept=True)
-
-
-def insertion(told: Told, name: str) -> int:
-    """Where a remark on a variable belongs: after the step at the top level that makes it, else after the first."""
-    for index, step in enumerate(told.steps):
-        if isinstance(step.node, ast.Assign) and step.depth == 0 and name in writes(step.node):
-            return index + 1
-    return 1
 
 
 def code_dumped(prepared: PreparedCode, rng: random.Random) -> Variant | None:
@@ -213,7 +190,7 @@ def outputs_given(prepared: PreparedCode, rng: random.Random) -> Variant | None:
     told = prepared.told
     if told is None:
         return None
-    cases = list(_cases(told, prepared.seed.tests))[:4]
+    cases = told.program.cases
     if not cases:
         return None
     most = len(cases) > 1 and rng.random() < 0.5
@@ -224,28 +201,6 @@ def outputs_given(prepared: PreparedCode, rng: random.Random) -> Variant | None:
     step = Step(sentence("; ".join(texts)))
     lines = plan_lines([*told.steps[:at], step, *told.steps[at:]], told.style.mark)
     return flawed("outputs_given", lines, at, "results of the tests are given away", most, kept=True)
-
-
-def _cases(told: Told, tests: object) -> Iterator[tuple[str, str]]:
-    """(input, result) in words, of short tests."""
-    if isinstance(tests, list):
-        for each in tests:
-            if isinstance(each, dict) and len(f"{each.get('input')}{each.get('output')}") < 60:
-                yield f'the input "{str(each["input"]).strip()}"', f'"{str(each["output"]).strip()}"'
-        return
-    try:
-        tree = ast.parse(str(tests or ""))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq)):
-            continue
-        call, wanted = node.left, node.comparators[0]
-        if not (isinstance(call, ast.Call) and ast.unparse(call.func) in (told.program.main, "candidate")):
-            continue
-        given, result = ", ".join(ast.unparse(each) for each in call.args), ast.unparse(wanted)
-        if given and len(given) + len(result) < 100:
-            yield given, result
 
 
 def vague_step(prepared: PreparedCode, rng: random.Random) -> Variant | None:
@@ -264,20 +219,36 @@ def vague_step(prepared: PreparedCode, rng: random.Random) -> Variant | None:
 
 
 def _vague(told: Told, node: ast.stmt | None, rng: random.Random) -> str:
-    words = told.program.words
+    """A statement with what it works on, but not what it does; "" where that would say as much as before."""
+    if node is None:
+        return ""
+    words, used = told.program.words, sorted(_used(told, node))
+    names = listed(used) if used else ""
     match node:
-        case ast.Return() if node.value is not None and not isinstance(node.value, ast.Constant | ast.Name):
-            return rng.choice(
-                ("return the result that the task asks for", "work out the result as needed and return it")
-            )
-        case ast.Assign() if not isinstance(node.value, ast.Constant | ast.Name | ast.List):
+        case ast.Return(value=ast.expr() as value) if names and not isinstance(value, ast.Constant | ast.Name):
+            return rng.choice((f"return the result for {names}", f"compute the result from {names} and return it"))
+        case ast.Assign() if names and not isinstance(node.value, ast.Constant | ast.Name | ast.List):
             target = words.target(node.targets[0])
-            return rng.choice((f"work out {target} as needed", f"set {target} to what the task asks for"))
-        case ast.AugAssign():
-            return f"update {words.target(node.target)} {rng.choice(('as needed', 'as the task asks'))}"
-        case ast.For():
+            return rng.choice((f"compute {target} from {names}", f"set {target} to the right value for {names}"))
+        case ast.AugAssign() if names:
+            return f"change {words.target(node.target)} by what {names} {rng.choice(('gives', 'says'))}"
+        case ast.For() if made := sorted(writes(node) - _loop_names(node)):
             loop = words.loop(node.target, node.iter)
-            return f"for {loop}, {rng.choice(('do what the task asks', 'do the work that is needed'))}"
-        case ast.If() if not node.orelse:
-            return rng.choice(("treat this case as needed", "see to the cases that the task names"))
+            return f"for {loop}, {rng.choice(('change', 'compute'))} {listed(made)}"
+        case ast.If() if names and not node.orelse:
+            return rng.choice(
+                (f"if {names} is a special case, return its result", f"look at the special cases of {names}")
+            )
     return ""
+
+
+def _loop_names(node: ast.For) -> set[str]:
+    return {each.id for each in ast.walk(node.target) if isinstance(each, ast.Name)}
+
+
+def _used(told: Told, node: ast.stmt) -> set[str]:
+    """The variables that a statement reads: no functions, no modules."""
+    tree = told.program.tree
+    made = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    given = {each.arg for each in ast.walk(tree) if isinstance(each, ast.arg)}
+    return reads(node) & (made | given)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rm.build.code import rewrites
@@ -112,7 +112,7 @@ def replaced(tree: Any, path: Path, new: Any) -> Any:
 def changed(program: Program, path: Path, new: Any) -> Program:
     """The program with `new` at `path`."""
     tree = replaced(program.tree, path, new)
-    return Program(program.source, tree, program.main, program.task, program.types, program.imports)
+    return replace(program, tree=tree)
 
 
 def _of_expression(program: Program, place: Place) -> Iterator[Mutant]:

@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rm.build.code import calls
 from rm.build.code.programs import Program
@@ -20,7 +21,9 @@ from rm.build.code.words import Words
 MARKS = ("1. ", "1) ", "- ", "Step 1: ", "")
 """How the steps of a plan are marked, by the mark of the first."""
 STYLES = 24
-"""How many ways of telling there are, not counting compact or not."""
+"""How many numbers of styles there are."""
+Manner = Literal["plain", "merged", "reasoned"]
+MANNERS: tuple[Manner, ...] = ("plain", "merged", "reasoned")
 _INDENT = "   "
 _LONGEST_INLINE = 170
 
@@ -32,10 +35,12 @@ class Style:
     Args:
         number: below `STYLES`; another one, other words.
         compact: loops and branches with a short body are told in one line.
+        manner: with neighbouring steps taken together, or with reasons (`rm.build.code.telling`).
     """
 
     number: int
     compact: bool = True
+    manner: Manner = "plain"
 
     def pick(self, slot: str, options: Sequence[str], node: ast.AST | None = None) -> str:
         """One of the options; the same for the same slot and place in the program."""
@@ -73,6 +78,11 @@ def plan_of(program: Program, style: Style) -> tuple[Step, ...]:
     return tuple(_Teller(program, style).tell())
 
 
+def header_of(program: Program, style: Style) -> tuple[Step, ...]:
+    """The first step, which tells inputs and task; none where a program has no function and no known task."""
+    return tuple(_Teller(program, style).header())
+
+
 def plan_text(steps: Sequence[Step], mark: str) -> str:
     """Steps as lines, marked; those inside another one are indented and have a dash."""
     return "\n".join(plan_lines(steps, mark))
@@ -108,10 +118,8 @@ class _Teller:
                 self.starts[node.targets[0].id] = min(place, (node.lineno, node.col_offset))
 
     def tell(self) -> Iterator[Step]:
-        functions = [each for each in self.program.tree.body if isinstance(each, ast.FunctionDef)]
-        main = next((each for each in functions if each.name == self.program.main), None)
-        if header := self._header(main):
-            yield Step(sentence(header))
+        main = self.main
+        yield from self.header()
         for each in self.program.tree.body:
             if isinstance(each, ast.FunctionDef) and each is not main:
                 yield from self._helper(each, 0)
@@ -119,8 +127,17 @@ class _Teller:
         if main is not None:
             yield from self.block(main.body, 0)
 
+    @property
+    def main(self) -> ast.FunctionDef | None:
+        functions = [each for each in self.program.tree.body if isinstance(each, ast.FunctionDef)]
+        return next((each for each in functions if each.name == self.program.main), None)
+
+    def header(self) -> Iterator[Step]:
+        if header := self._header(self.main):
+            yield Step(sentence(header))
+
     def _header(self, main: ast.FunctionDef | None) -> str:
-        task = self.program.task
+        task = self.program.task if self.style.pick("with task", ("yes", "yes", "yes", "no")) == "yes" else ""
         goal = self.style.pick("goal", ("the task is to {}", "the goal is to {}", "we have to {}", "the task: {}"))
         if main is None or not main.args.args:
             return goal.format(task) if task else ""

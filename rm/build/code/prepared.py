@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from rm.build.code.free_text import FreePlan
 from rm.build.code.mutations import Mutant, mutants
-from rm.build.code.plans import STYLES, Step, Style, plan_lines, plan_of, plan_text
+from rm.build.code.plans import MANNERS, STYLES, Step, Style, header_of, plan_lines, plan_text
 from rm.build.code.programs import Program
 from rm.build.code.syntax import Unwordable
+from rm.build.code.telling import tell
 from rm.build.kinds import Unusable
 from rm.build.seed import Seed
 
@@ -64,13 +66,14 @@ def prepare(seed: Seed) -> PreparedCode:
         raise Unusable("neither a plan nor a program")
     program = Program.of(seed)
     try:
-        return _told(seed, program, Style(zlib.crc32(seed.problem_id.encode()) % STYLES))
+        styles = list(_styles())
+        return _told(seed, program, styles[zlib.crc32(seed.problem_id.encode()) % len(styles)])
     except (Unwordable, RecursionError):
         raise Unusable("reference program holds what no plan is told of") from None
 
 
 def _told(seed: Seed, program: Program, style: Style) -> PreparedCode:
-    steps = plan_of(program, style)
+    steps = tell(program, style)
     lines = plan_lines(steps, style.mark)
     found = mutants(program)
     if len(lines) < LEAST_LINES:
@@ -88,14 +91,19 @@ def _retold(seed: Seed, plan: str) -> PreparedCode | None:
         return None
     try:
         program = Program.of(seed)
-        for number in range(STYLES):
-            for compact in (True, False):
-                style = Style(number, compact)
-                if plan_text(plan_of(program, style), style.mark) == plan:
-                    return _told(seed, program, style)
+        for style in _styles():
+            start = plan_text(header_of(program, style), style.mark)
+            if plan.startswith(start.rstrip(".")) and plan_text(tell(program, style), style.mark) == plan:
+                return _told(seed, program, style)
     except (Unwordable, Unusable, RecursionError):
         return None
     return None
+
+
+def _styles() -> Iterator[Style]:
+    for manner in MANNERS:
+        for compact in (True, False):
+            yield from (Style(number, compact, manner) for number in range(STYLES))
 
 
 def _free(plan: str) -> FreePlan:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from rm.build.code.words import Words
 from rm.build.kinds import Unusable
@@ -17,6 +18,8 @@ _WRITE = re.compile(
     re.IGNORECASE,
 )
 _LINK = re.compile(r"\s*https?://\S+")
+CASES = 4
+_LONGEST_CASE = 100
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
@@ -31,6 +34,9 @@ class Program:
         task: what the statement asks for, `find the largest ...`; "" where it does not say so in a known form.
         types: name of a variable -> name of its type, where it is clear.
         imports: name -> what it stands for, with its module.
+        cases: (input, result) of given tests that are short, in words.
+        structures: (variable, whether it is looked up by key rather than by index) of all that is read by subscript.
+        returns: whether the main function returns a value.
     """
 
     source: str
@@ -39,6 +45,9 @@ class Program:
     task: str
     types: Mapping[str, str]
     imports: Mapping[str, str]
+    cases: tuple[tuple[str, str], ...] = ()
+    structures: tuple[tuple[str, bool], ...] = ()
+    returns: bool = False
 
     @property
     def words(self) -> Words:
@@ -61,7 +70,45 @@ class Program:
         types = _Types(_imports(tree))
         types.learn_arguments(tree, main, str(seed.tests or ""))
         types.visit(tree)
-        return cls(seed.solution, tree, main, task_of(seed.problem), types.known, types.imports)
+        cases = tuple(islice(_cases(main, seed.tests), CASES))
+        structures = _structures(tree, types.known)
+        task, returns = task_of(seed.problem), _returns(tree, main)
+        return cls(seed.solution, tree, main, task, types.known, types.imports, cases, structures, returns)
+
+
+def _structures(tree: ast.Module, types: Mapping[str, str]) -> tuple[tuple[str, bool], ...]:
+    found: dict[str, bool] = {}
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)):
+            continue
+        if not isinstance(node.slice, ast.Slice | ast.Constant | ast.UnaryOp):
+            found[node.value.id] = types.get(node.value.id) == "dict"
+    return tuple(sorted(found.items()))
+
+
+def _returns(tree: ast.Module, main: str) -> bool:
+    function = next((each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == main), None)
+    return function is not None and any(isinstance(each, ast.Return) and each.value for each in ast.walk(function))
+
+
+def _cases(main: str, tests: object) -> Iterator[tuple[str, str]]:
+    if isinstance(tests, list):
+        for each in tests:
+            if isinstance(each, dict) and len(f"{each.get('input')}{each.get('output')}") < _LONGEST_CASE:
+                yield f'the input "{str(each.get("input")).strip()}"', f'"{str(each.get("output")).strip()}"'
+        return
+    try:
+        tree = ast.parse(str(tests or ""))
+    except _UNREADABLE:
+        return
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq)):
+            continue
+        call = node.left
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in (main, "candidate"):
+            given, result = ", ".join(ast.unparse(each) for each in call.args), ast.unparse(node.comparators[0])
+            if given and len(given) + len(result) < _LONGEST_CASE:
+                yield given, result
 
 
 def task_of(statement: str) -> str:

@@ -448,11 +448,6 @@ def _turned_sort(node: ast.Call) -> ast.Call:
     return ast.Call(node.func, node.args, rest)
 
 
-def _moved(node: ast.expr, by: int) -> ast.expr:
-    """`node + by`; what is only a sum with a constant stays one."""
-    return shifted(node, by)
-
-
 def _renamed(function: ast.expr, other: str) -> ast.expr:
     """The function with another last name; its module stays as the program calls it."""
     last = other.rpartition(".")[2]

@@ -57,6 +57,10 @@ def _mutant(
     )
 
 
+def _retold(name: str) -> _Maker:
+    return lambda plan, rng: sound.retold(name, plan, rng)
+
+
 def _words(name: str) -> _FreeMaker:
     return lambda plan, choose: free_text.reworded_words(plan, name, choose)
 
@@ -135,13 +139,13 @@ _KINDS = (
     _kind(
         "reworded",
         "The same plan in other words and other marks.",
-        sound.reworded,
+        _retold("reworded"),
         free_text.other_words,
         is_sound=True,
     ),
-    _kind("merged_steps", "Two steps told as one.", sound.merged_steps, free_text.merged_steps, is_sound=True),
-    _kind("split_steps", "A step told as several.", sound.split_steps, free_text.split_steps, is_sound=True),
-    _kind("reasoned", "Reasons or the choice of a structure are added to a step.", sound.reasoned, is_sound=True),
+    _kind("merged_steps", "Two steps told as one.", _retold("merged_steps"), free_text.merged_steps, is_sound=True),
+    _kind("split_steps", "A step told as several.", _retold("split_steps"), free_text.split_steps, is_sound=True),
+    _kind("reasoned", "Reasons or the choice of a structure are added to a step.", _retold("reasoned"), is_sound=True),
 )
 
 KINDS: dict[str, Kind[PreparedCode]] = {kind.name: kind for kind in _KINDS}

@@ -138,7 +138,11 @@ class Words:
                     return "match"
                 known = {"len": "int", "ord": "int", "sorted": "list", "range": "range", "chr": "str", "bin": "str"}
                 same = {"int", "float", "str", "list", "tuple", "set", "dict", "bool"}
-                known["collections.deque"] = "deque"
+                known |= {
+                    "collections.deque": "deque",
+                    "collections.defaultdict": "dict",
+                    "collections.Counter": "dict",
+                }
                 by_name = name if name in same else known.get(name, "")
                 return by_name or ("str" if name.endswith((".join", ".lower", ".upper", ".replace", ".strip")) else "")
             case ast.BinOp():

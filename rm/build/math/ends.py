@@ -7,20 +7,24 @@ from fractions import Fraction
 
 from rm.build.kinds import Variant
 from rm.build.math.changed import shown_sites, with_operator
-from rm.build.math.equations import Equation, Line, display, evaluate, value_of
-from rm.build.math.frames import CHECKS, TAKEN, conclusion, lead
+from rm.build.math.equations import Equation, Line, display, displayed_as, evaluate, hidden, value_of
+from rm.build.math.frames import CHECKS, TAKEN, lead
 from rm.build.math.slips import misread, slips
 from rm.build.math.solution import COMMON, Solution, carry, recompute
 from rm.build.math.wording import (
     INVERSE,
+    closing,
     differing,
     expression_of,
     flawed,
     in_style,
     known_values,
     money,
+    pieces,
     plain,
+    simple,
     steps,
+    style,
     written,
 )
 
@@ -53,11 +57,11 @@ def _stops(solution: Solution, rng: random.Random) -> Variant | None:
     step, equation = rng.choice(places)
     number = money(solution.lines[step], equation.result)
     kept: tuple[Line | str, ...] = solution.lines[: step + 1]
-    closed = rng.random() < 0.6
+    closed = rng.random() < 0.4
     return flawed(
         solution,
         "wrong_target",
-        (*kept, conclusion(number, rng)) if closed else kept,
+        (*kept, closing(solution, number, rng)) if closed else kept,
         step=step,
         first=step + 1 if closed else step,
         spoiled=len(solution.lines) - step - 1,
@@ -84,7 +88,7 @@ def _goes_on(solution: Solution, rng: random.Random) -> Variant | None:
                 continue
             expression = in_style(f"{line.numbers[index]} {operator} {known[value]}", solution.lines)
             extra = lead(f"{expression} = {text}", rng)
-            lines = (*solution.lines, extra, conclusion(text, rng)) if rng.random() < 0.6 else (*solution.lines, extra)
+            lines = (*solution.lines, extra, closing(solution, text, rng)) if rng.random() < 0.4 else (*solution.lines, extra)
             return flawed(
                 solution,
                 "wrong_target",
@@ -108,7 +112,7 @@ def _names_another(solution: Solution, rng: random.Random) -> Variant | None:
     return flawed(
         solution,
         "wrong_target",
-        (*solution.lines, conclusion(number, rng)),
+        (*solution.lines, closing(solution, number, rng)),
         step=len(solution.lines) - 1,
         first=len(solution.lines),
         spoiled=0,
@@ -139,7 +143,7 @@ def unsupported_conclusion(solution: Solution, rng: random.Random) -> Variant | 
     return flawed(
         solution,
         "unsupported_conclusion",
-        (*lines[:keep], conclusion(number, rng)),
+        (*lines[:keep], closing(solution, number, rng)),
         step=keep,
         first=keep,
         spoiled=missing,
@@ -154,42 +158,107 @@ def unsupported_conclusion(solution: Solution, rng: random.Random) -> Variant | 
 def invented_condition(solution: Solution, rng: random.Random) -> Variant | None:
     """A condition that the problem does not state changes a quantity, and what follows from it."""
     lines = solution.lines
-    sites = [site for site in solution.sites if solution.lines[site[0]].values[site[1].result] > 5]
+    sites = [site for site in solution.sites if lines[site[0]].values[site[1].result] > 5]
     for step, equation in rng.sample(sites, min(6, len(sites))):
         line = lines[step]
         if equation is not line.equations[-1]:
             continue
-        value, shown = line.values[equation.result], line.numbers[equation.result]
-        frame = rng.choice(TAKEN)
-        less = Fraction(rng.randint(2, int(min(value - 1, 3 + value / 4))))
-        key = next(key for key in ("left", "more", "double", "half") if f"{{{key}}}" in frame)
-        new = {"left": value - less, "more": value + less, "double": value * 2, "half": value / 2}[key]
-        uses_less = "{less}" in frame
-        text = display(new, shown, "=")
-        if text is None or (value.denominator == 1 and new.denominator != 1) or (uses_less and less in solution.given):
+        value = line.values[equation.result]
+        amount = Fraction(rng.randint(2, int(min(value - 1, 3 + value / 4))))
+        if amount in solution.given or amount in line.values:
             continue
-        rest = carry(lines[step + 1 :], {value: new})
-        if rest is None:
-            continue
-        sentence = frame.format_map({"value": shown, "less": plain(less), key: text})
-        told, _, calculation = sentence.partition(shown)
-        sentence = told + in_style((shown + calculation).partition(" = ")[0], lines) + " = " + calculation.partition(" = ")[2]
-        line_at, index = solution.answer_site
-        all_lines = (*lines[: step + 1], sentence, *rest)
-        answer = text if line_at == step else rest[line_at - step - 1].numbers[index] if line_at > step else None
-        changed = [i + step + 2 for i in differing(lines[step + 1 :], rest)]
-        carried = f"; carried into {steps(changed)}" if changed else ""
-        return flawed(
-            solution,
-            "invented_condition",
-            all_lines,
-            step=step,
-            first=step + 1,
-            spoiled=len(changed),
-            answer=answer or solution.answer_text,
-            why=f"step {step + 2}: the problem does not say that {shown} has to become {text}{carried}",
-        )
+        for make in rng.sample(_INVENTIONS, len(_INVENTIONS)):
+            made = make(solution, step, equation, amount, rng)
+            if made is None:
+                continue
+            head, inserted, told, new = made
+            rest = carry(lines[step + 1 :], {value: value_of(new)})
+            if rest is None:
+                continue
+            extra = len(head) - 1
+            changed = [i + step + 1 + extra for i in differing(lines[step + 1 :], rest)]
+            line_at, index = solution.answer_site
+            answer = new if line_at == step else rest[line_at - step - 1].numbers[index] if line_at > step else None
+            return flawed(
+                solution,
+                "invented_condition",
+                (*lines[:step], *head, *rest),
+                step=step,
+                first=step + extra,
+                spoiled=len(changed),
+                answer=answer or solution.answer_text,
+                why=f"step {step + extra + 1}: {told}, which the problem does not say"
+                + (f"; carried into {steps(changed)}" if changed else "; no other step changes"),
+                how=inserted,
+            )
     return None
+
+
+_Invention = tuple[tuple[Line | str, ...], str, str, str]
+"""Lines in place of the step's, the way, what they do in words, and the new result."""
+
+
+def _in_the_step(
+    solution: Solution, step: int, equation: Equation, amount: Fraction, rng: random.Random
+) -> _Invention | None:
+    """`48/2 = 24` becomes `48/2 - 5 = 19`."""
+    line = solution.lines[step]
+    if not simple(line, equation) or hidden(equation.tree) or equation.scale != 1:
+        return None
+    value, shown = line.values[equation.result], line.numbers[equation.result]
+    operator = rng.choice("+-")
+    text = display(value + amount if operator == "+" else value - amount, shown, "=")
+    before, calculation, after = pieces(line, equation)
+    expression, sign, result = calculation.rpartition("=")
+    if text is None or not sign or any(v == value for i, v in enumerate(line.values) if i != equation.result):
+        return None
+    gap, _ = style(solution.lines)
+    space = expression[len(expression.rstrip()) :]
+    new = f"{before}{expression.rstrip()}{gap}{operator}{gap}{plain(amount)}{space}={result.removesuffix(shown)}{text}{after}"
+    told = f"{'adds' if operator == '+' else 'takes off'} {plain(amount)}"
+    return (new,), "in_the_step", told, text
+
+
+def _in_own_words(
+    solution: Solution, step: int, equation: Equation, amount: Fraction, rng: random.Random
+) -> _Invention | None:
+    """The step is followed by its own sentence about another calculation: `24 - 5 = 19`."""
+    line = solution.lines[step]
+    if not simple(line, equation) or len(line.equations) > 1 or hidden(equation.tree) or equation.scale != 1:
+        return None
+    value, shown = line.values[equation.result], line.numbers[equation.result]
+    operator = rng.choice("+-")
+    text = display(value + amount if operator == "+" else value - amount, shown, "=")
+    before, calculation, after = pieces(line, equation)
+    if text is None or any(v == value for i, v in enumerate(line.values) if i != equation.result):
+        return None
+    _, sign, result = calculation.rpartition("=")
+    gap, _ = style(solution.lines)
+    new = f"{before}{money(line, equation.result)}{gap}{operator}{gap}{plain(amount)}{gap}{sign}{result.removesuffix(shown)}{text}{after}"
+    told = f"{'adds' if operator == '+' else 'takes off'} {plain(amount)} {'to' if operator == '+' else 'from'} {shown}"
+    return (line, new), "in_own_words", told, text
+
+
+def _said(solution: Solution, step: int, equation: Equation, amount: Fraction, rng: random.Random) -> _Invention | None:
+    """A sentence of `TAKEN` follows the step."""
+    if rng.random() < 0.5:
+        return None
+    line = solution.lines[step]
+    value, shown = line.values[equation.result], line.numbers[equation.result]
+    frame = rng.choice(TAKEN)
+    key = next(key for key in ("left", "more", "double", "half") if f"{{{key}}}" in frame)
+    new = {"left": value - amount, "more": value + amount, "double": value * 2, "half": value / 2}[key]
+    text = display(new, shown, "=")
+    if text is None or (value.denominator == 1 and new.denominator != 1):
+        return None
+    sentence = frame.format_map({"value": shown, "less": plain(amount), key: text})
+    told, _, calculation = sentence.rpartition(f"{shown} ")
+    expression, _, result = calculation.partition(" = ")
+    sentence = f"{told}{in_style(f'{shown} {expression}', solution.lines)} = {result}"
+    return (line, sentence), "said", f"turns {shown} into {text}", text
+
+
+_INVENTIONS = (_in_the_step, _in_own_words, _said)
 
 
 def right_answer_wrong_way(solution: Solution, rng: random.Random) -> Variant | None:
@@ -220,8 +289,8 @@ def _cancelling(solution: Solution, rng: random.Random) -> Variant | None:
             if back is None or back == lines[user]:
                 continue
             true = evaluate(last.tree, back.values) * last.scale
-            if true == right or true <= 0:
-                continue
+            if true <= 0 or displayed_as(true, back.numbers[last.result], True) is not None:
+                continue  # no second error: it only looks rounded
             line, shown = lines[step], head.numbers[equation.result]
             why = (
                 f"step {step + 1}: {expression_of(line, equation)} is {line.numbers[equation.result]}, not {shown}; "
@@ -284,7 +353,7 @@ def answer_given_away(solution: Solution, rng: random.Random) -> Variant | None:
     lines = solution.lines
     line_at, index = solution.answer_site
     number = money(lines[line_at], index)
-    first = conclusion(number, rng)
+    first = closing(solution, number, rng)
     backward = backward_check(solution, rng)
     keeps = [k for k in range(1, line_at + 1) if not any(solution.answer in line.results for line in lines[:k])]
     how = rng.choice(["only"] + ["begins"] * 2 * bool(keeps) + ["checked"] * 2 * (backward is not None))

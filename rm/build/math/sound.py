@@ -12,14 +12,19 @@ from collections.abc import Callable, Sequence
 from rm.build.kinds import Variant
 from rm.build.math.ends import backward_check
 from rm.build.math.equations import Equation, Line, Tree, display, evaluate, hidden
-from rm.build.math.frames import NOTES, conclusion, lead
+from rm.build.math.frames import NOTES, lead
 from rm.build.math.grading import SOUND
 from rm.build.math.solution import Solution
-from rm.build.math.wording import in_style, money, simple
+from rm.build.math.wording import NO_END, closing, in_style, money, pieces, simple
 
+_CLOSED = 0.25
 _OPENERS = ("So, ", "Then, ", "Thus, ", "Therefore, ", "This means ", "Hence, ", "Next, ", "")
 _OPENER = re.compile(
     r"^(?:so|then|thus|therefore|hence|next|now|finally|this means(?: that)?|that means(?: that)?|in total),?\s+(?=[A-Za-z])",
+    re.IGNORECASE,
+)
+_ORDER = re.compile(
+    r"(?:find|multiply|add|subtract|divide|calculate|figure|use|convert|let|determine|combine|take|compute|set|solve|first)\b",
     re.IGNORECASE,
 )
 _SYNONYMS = (
@@ -27,15 +32,14 @@ _SYNONYMS = (
     ("needs to", "has to"),
     ("need to", "have to"),
     ("because", "since", "as"),
-    ("a total of", "altogether"),
     ("will be", "is going to be"),
     ("there are", "we have"),
-    ("spends", "pays"),
-    ("earns", "gets"),
     ("bought", "purchased"),
-    ("purchased", "bought"),
-    ("remaining", "left over"),
-    ("the number of", "how many"),
+    ("per", "for each"),
+    ("only", "just"),
+    ("then", "after that"),
+    ("which is", "that is"),
+    ("so", "and so"),
 )
 # Words at the head of a sentence that may be written small inside one.
 _SMALL = frozenset(
@@ -44,7 +48,10 @@ _SMALL = frozenset(
 )
 _CLAUSE = re.compile(r"[.;:]\s|,\s+(?:so|then|which|because|but)\b|\bbecause\b|\bsince\b")
 _BECAUSE = re.compile(r"\s+because\s+$")
-_MULTIPLY = re.compile(r"(?<=[\d)%\s])[*x×](?=[\d($\s.])")
+_REFERS_BACK = re.compile(
+    r"(?:so|and|but|or|however|then|thus|therefore|hence|this|that|these|those|it|after|the other|another|also|next|now|finally)\b", re.IGNORECASE
+)
+_PRONOUN = re.compile(r"(?:(?:so|then|thus|therefore|hence|this means|next|now|finally),?\s)?(?:he|she|they|his|her|their)\b", re.IGNORECASE)
 
 
 def reworded(solution: Solution, rng: random.Random) -> Variant | None:
@@ -55,12 +62,12 @@ def reworded(solution: Solution, rng: random.Random) -> Variant | None:
     swaps = [rng.sample(group, len(group)) for group in rng.sample(_SYNONYMS, 4)]
     texts = []
     for number, line in enumerate(solution.lines):
-        text = _signs(_framed(line, solution.problem, rng), times, spaced)
+        text = str(line) if line.locked else _signs(_framed(line, solution.problem, rng), times, spaced)
         text = _synonyms(_opened(text, solution.problem, number, rng), swaps)
         if stop is not None:
             text = text.rstrip(".") + ("." if stop else "")
         texts.append(text)
-    return _variant(solution, "reworded", texts)
+    return _variant(solution, "reworded", _perhaps_closed(solution, texts, rng))
 
 
 def _framed(line: Line, problem: str, rng: random.Random) -> str:
@@ -69,14 +76,14 @@ def _framed(line: Line, problem: str, rng: random.Random) -> str:
     if line.locked or len(line.equations) != 1 or rng.random() < 0.3:
         return text
     equation = line.equations[0]
-    if not equation.shown or equation.result != equation.last + 1:
+    if not equation.shown or equation.locked or equation.result != equation.last + 1:
         return text
-    before, calculation, after = _pieces(line, equation)
+    before, calculation, after = pieces(line, equation)
     if _BECAUSE.search(before) and not after.strip(" ."):
         return _unframed(line, equation, before, calculation, problem, rng)
     words = before.split()
     after = after.rstrip(".")
-    if len(words) < 2 or not words[-1].isalpha() or words[-1] in ("because", "since", "so", "and", "by", "is", "to", "that"):
+    if len(words) < 2 or not words[-1].isalpha() or words[-1] in {*NO_END, "is"}:
         return text
     if _CLAUSE.search(before) or _CLAUSE.search(after + " ") or "=" in before + after:
         return text
@@ -85,17 +92,6 @@ def _framed(line: Line, problem: str, rng: random.Random) -> str:
         return f"{before}{result}{after} because {calculation}."
     head = _OPENER.sub("", before)
     return f"{calculation}, so {_small(head, problem)}{result}{after}."
-
-
-def _pieces(line: Line, equation: Equation) -> tuple[str, str, str]:
-    """What stands before a calculation, the calculation with its result, and what follows."""
-    before = "".join(t + n for t, n in zip(line.texts, line.numbers[: equation.first], strict=False))
-    before += line.texts[equation.first]
-    opening = re.search(r"[($]*$", before)
-    at = opening.start() if opening else len(before)
-    whole = str(line)
-    end = sum(map(len, line.texts[: equation.result + 1])) + sum(map(len, line.numbers[: equation.result + 1]))
-    return before[:at], whole[at:end], whole[end:]
 
 
 def _unframed(
@@ -118,8 +114,9 @@ def _opened(text: str, problem: str, number: int, rng: random.Random) -> str:
     """Another connective at the head of a line, or none."""
     opener = _OPENER.match(text)
     body = text[opener.end() :] if opener else text
-    if number == 0 or rng.random() < 0.4 or not body[:1].isalpha():
-        return text if number else _large(body)
+    orders = _ORDER.match(body) is not None  # `Then find`, but not `Thus, find`
+    if number == 0 or orders or rng.random() < 0.4 or not body[:1].isalpha():
+        return text if number or orders else _large(body)
     chosen = rng.choice(_OPENERS)
     return chosen + _small(body, problem) if chosen else _large(body)
 
@@ -170,19 +167,23 @@ def reordered(solution: Solution, rng: random.Random) -> Variant | None:
         and lines[i + 1].equations
         and not lines[i].locked
         and not lines[i + 1].locked
-        and not _refers_back(str(lines[i + 1]))
+        and not _hang_together(list(map(str, lines[i : i + 3])))
         and not set(lines[i].results) & set(lines[i + 1].results)
     ]
     if not pairs:
         return None
     at = rng.choice(pairs)
     first, second = _heads(str(lines[at]), str(lines[at + 1]))
-    return _variant(solution, "reordered", [*map(str, lines[:at]), second, first, *map(str, lines[at + 2 :])])
+    return _variant(solution, "reordered", _perhaps_closed(solution, [*map(str, lines[:at]), second, first, *map(str, lines[at + 2 :])], rng))
 
 
-def _refers_back(text: str) -> bool:
-    """The line hangs on the one before it by more than its numbers."""
-    return re.match(r"(?:so|then|thus|therefore|hence|this|that|these|those|it|they|after|the other|another|also|next|now|finally)\b", text, re.I) is not None
+def _hang_together(texts: Sequence[str]) -> bool:
+    """Two lines, or the one after them, hang on the line before by more than its numbers: `So she ...`."""
+    first, second, after = texts
+    if _REFERS_BACK.match(first) or _REFERS_BACK.match(second):
+        return True
+    pronouns = [found[0].lower() if (found := _PRONOUN.match(text)) else "" for text in texts]
+    return any(pronouns) and pronouns[0] != pronouns[1] or bool(_PRONOUN.search(after) and not pronouns[0])
 
 
 def _heads(first: str, second: str) -> tuple[str, str]:
@@ -212,7 +213,7 @@ def split(solution: Solution, rng: random.Random) -> Variant | None:
         done = _split(line, equation, solution, rng)
         if done is not None:
             lines = [*map(str, solution.lines[:step]), *done, *map(str, solution.lines[step + 1 :])]
-            return _variant(solution, "split", lines)
+            return _variant(solution, "split", _perhaps_closed(solution, lines, rng))
     return None
 
 
@@ -222,14 +223,17 @@ def _split(line: Line, equation: Equation, solution: Solution, rng: random.Rando
     while isinstance(tree, tuple) and isinstance(tree[1], tuple):
         tree = tree[1]
     first = equation.first
-    if not isinstance(tree, tuple) or tree[1:3] != (first, first + 1):
+    if not isinstance(tree, tuple) or tree[1:3] != (first, first + 1) or tree[0] == "/":
         return None
+    units = [re.findall(r"[A-Za-z/]{2,}", line.texts[i]) for i in (first + 1, first + 2)]
+    if units[0] != units[1] or (tree[0] == "*" and units[0]):
+        return None  # `3 apples + 1 banana + 4 oranges`: the intermediate result would have a wrong unit
     text = display(evaluate(tree, line.values), line.numbers[first], "=")
     if text is None or text.startswith("-"):
         return None
     dollar = "$" if line.texts[first].endswith("$") or (line.texts[first + 1].endswith("$") and tree[0] != "/") else ""
     pair = f"{money(line, first)} {tree[0]} {money(line, first + 1)} = {dollar}{text}"
-    before, _, _ = _pieces(line, equation)
+    before, _, _ = pieces(line, equation)
     rest = "".join(t + n for t, n in zip(line.texts[first + 2 :], (*line.numbers[first + 2 :], ""), strict=True))
     return lead(in_style(pair, solution.lines), rng), f"{before}{dollar}{text}{rest}"
 
@@ -255,15 +259,15 @@ def merged(solution: Solution, rng: random.Random) -> Variant | None:
         used_by = [e for e in line.equations if e.shown and inside and e.first <= inside[0] <= e.last]
         if len(inside) != 1 or len(used_by) != 1 or line.locked or value in solution.given or len(solution.makers[value]) > 1:
             continue
-        before, whole, _ = _pieces(lines[step], equation)
+        before, whole, _ = pieces(lines[step], equation)
         expression = whole.rpartition("=")[0].strip()
-        if not expression:
-            continue
+        if not expression or re.search(r"[A-Za-z]{2}", expression):
+            continue  # units inside would meet those around
         at = inside[0]
         texts = [t + n for t, n in zip(line.texts, (*line.numbers, ""), strict=True)]
         texts[at] = f"{line.texts[at].removesuffix('$')}({expression})"
         new = "".join(texts)
-        return _variant(solution, "merged", [*map(str, lines[:step]), *map(str, lines[step + 1 : user]), new, *map(str, lines[user + 1 :])])
+        return _variant(solution, "merged", _perhaps_closed(solution, [*map(str, lines[:step]), *map(str, lines[step + 1 : user]), new, *map(str, lines[user + 1 :])], rng))
     return None
 
 
@@ -281,7 +285,7 @@ def commuted(solution: Solution, rng: random.Random) -> Variant | None:
             if alike and len(between.strip(" $")) == 1 and re.match(r"\s*=", after) and rng.random() < 0.8:
                 numbers[left], numbers[right] = numbers[right], numbers[left]
         texts.append("".join(t + n for t, n in zip(line.texts, (*numbers, ""), strict=True)))
-    return _variant(solution, "commuted", texts)
+    return _variant(solution, "commuted", _perhaps_closed(solution, texts, rng))
 
 
 def checked(solution: Solution, rng: random.Random) -> Variant | None:
@@ -294,7 +298,7 @@ def concluded(solution: Solution, rng: random.Random) -> Variant | None:
     """A last sentence says what the answer is."""
     line, index = solution.answer_site
     number = money(solution.lines[line], index)
-    return _variant(solution, "concluded", [*map(str, solution.lines), conclusion(number, rng)])
+    return _variant(solution, "concluded", [*map(str, solution.lines), closing(solution, number, rng)])
 
 
 def noted(solution: Solution, rng: random.Random) -> Variant | None:
@@ -314,6 +318,14 @@ MAKERS: dict[str, Callable[[Solution, random.Random], Variant | None]] = {
     "concluded": concluded,
     "noted": noted,
 }
+
+
+def _perhaps_closed(solution: Solution, texts: Sequence[str], rng: random.Random) -> Sequence[str]:
+    """With a last sentence that says the answer, as often as flawed traces have one."""
+    line, index = solution.answer_site
+    if rng.random() > _CLOSED:
+        return texts
+    return [*texts, closing(solution, money(solution.lines[line], index), rng)]
 
 
 def _variant(solution: Solution, kind: str, texts: Sequence[str]) -> Variant | None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from rm.build.kinds import Variant
 from rm.build.math.equations import Equation, Line, Tree, display, leaves
+from rm.build.math.frames import conclusion
 from rm.build.math.grading import Harm, grade
-from rm.build.math.solution import Solution, text_of
+from rm.build.math.solution import Solution
 
+_BECAUSE = re.compile(r"\s+because\s+$")
+NO_END = frozenset("because since so and by to that as performing adding multiplying subtracting dividing".split())
+"""Words that do not end a clause whose calculation is left out."""
 INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
 
 
@@ -161,5 +167,41 @@ def known_values(solution: Solution, before: int) -> Mapping[Fraction, str]:
     return known
 
 
-def whole_text(lines: Sequence[Line]) -> str:
-    return text_of(lines)
+def pieces(line: Line, equation: Equation) -> tuple[str, str, str]:
+    """What stands before a displayed calculation, the calculation with its result, and what follows."""
+    parts = [text + number for text, number in zip(line.texts, (*line.numbers, ""), strict=True)]
+    before = "".join(parts[: equation.first]) + line.texts[equation.first]
+    start = len(before.rstrip("($"))
+    text = "".join(parts)
+    end = sum(map(len, parts[: equation.result + 1]))
+    return text[:start], text[start:end], text[end:]
+
+
+def closing(solution: Solution, number: str, rng: random.Random) -> str:
+    """A sentence that says that `number` is the answer: the last line without its calculation, or one of `CONCLUSIONS`.
+
+    The first has no word that the trace does not have anyway.
+    """
+    told = _told(solution) if rng.random() < 0.65 else None
+    return conclusion(number, rng) if told is None else f"{told[0]}{number}{told[1]}"
+
+
+def _told(solution: Solution) -> tuple[str, str] | None:
+    """What the line that computes the answer says before and after it, its calculation left out."""
+    line_at, index = solution.answer_site
+    line = solution.lines[line_at]
+    equation = next(e for e in line.equations if e.result == index)
+    if len(line.equations) > 1 or line.locked or not equation.shown or index != equation.last + 1:
+        return None
+    before, _, after = pieces(line, equation)
+    if (because := _BECAUSE.search(before)) is not None:  # `X 6 Y because 2 * 3 = 6`
+        claim = before[: because.start()]
+        at = next((i for i in range(equation.first) if line.values[i] == line.values[index]), None)
+        if at is None or after.strip(" ."):
+            return None
+        start = sum(map(len, line.texts[: at + 1])) + sum(map(len, line.numbers[:at]))
+        return claim[:start].removesuffix("$"), claim[start + len(line.numbers[at]) :]
+    words = before.split()
+    if len(words) < 2 or not words[-1].isalpha() or words[-1].lower() in NO_END or "=" in before + after:
+        return None
+    return before, after
