@@ -6,7 +6,9 @@ Many seeds are under way at once, and lines come in their order. Everything that
 replies at once, so that a build that stops - a budget, a server that is down, Ctrl-C - goes on with the same command
 and asks nothing twice.
 
-A trace is judged only if it will stand in the group; with rebalancing, which chooses later, every one is.
+A trace is judged only if it will stand in the group; with rebalancing, which chooses later, every one is. A flaw that
+only the perturber vouches for (a plan; a trace that ends right all the same) has to be seen by the judges too: graded
+no lower than the best sound trace of its group, it is dropped.
 """
 
 from __future__ import annotations
@@ -31,11 +33,14 @@ from rm.build.llm.cache import ReplyCache
 from rm.build.llm.judge import Panel, ToJudge, Verdict
 from rm.build.llm.kinds import PREFIX
 from rm.build.llm.ledger import Bill, BudgetSpent, Ledger
-from rm.build.llm.perturb import perturb
+from rm.build.llm.perturb import MAKER, perturb
 from rm.build.llm.tally import BILL, BY_RULE, JUDGED
 from rm.build.pipeline import Maker, rule_labels
 from rm.build.seed import Seed
 from rm.uplift.loop import LoopThread
+
+UNSEEN = "a flaw that the judges do not see"
+"""Why a trace is dropped."""
 
 
 def by_llm(config: BuildConfig, on_told: Callable[[str], None] | None = None) -> Maker:
@@ -178,13 +183,25 @@ class _Maker:
                 dropped[f"{entry.get('negative_kind', 'sound')}: {verdict.reason}"] += 1
             else:
                 graded[place < len(row["sound"])].append(_labelled(entry, verdict, panel))
-        sound, flawed = graded[True], graded[False]
+        sound, flawed = graded[True], []
+        best = max((entry["rubric"]["total"] for entry in sound), default=0.0)
+        for entry in graded[False]:
+            if _is_vouched_for(entry, seed) or entry["rubric"]["total"] < best:
+                flawed.append(entry)
+            else:
+                dropped[f"{entry['negative_kind']}: {UNSEEN}"] += 1
         told = {"id": row["id"], **({"dropped": dropped} if dropped else {})}
         if not sound:
             return {**told, "unusable": "no sound trace that could be judged"}
         if len({entry["negative_kind"] for entry in flawed}) < config.group.negatives_least:
             return {**told, "unusable": "too few kinds of flaw that could be judged"}
         return {**told, "group": row["group"], "sound": sound, "flawed": flawed}
+
+
+def _is_vouched_for(entry: dict[str, Any], seed: Seed) -> bool:
+    """Whether a flaw is one by rule, or by its wrong answer."""
+    metadata = entry["metadata"]
+    return metadata.get("maker") != MAKER or (bool(seed.answer) and not metadata["answer_kept"])
 
 
 def _labelled(entry: dict[str, Any], verdict: Verdict, panel: Panel) -> dict[str, Any]:

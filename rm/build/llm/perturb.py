@@ -27,6 +27,8 @@ from rm.uplift.verifiers.answers import completion_answer
 
 PROMPT_VERSION = "tracelift-perturber-1"
 """Part of the key under which replies are cached: any change of a text below is a new version."""
+MAKER = "llm"
+"""`maker` in the metadata of every trace that is made here."""
 LEAST_KEPT = 0.5
 """Share of the words of the sound trace, numbers aside, that a local change leaves as they are."""
 KEYS = ("reasoning", "changed_step", "explanation", "final_answer")
@@ -134,7 +136,7 @@ def read_written(text: str) -> Written:
     """Raises: Unreadable."""
     data = read_object(text, KEYS)
     reasoning = text_of(data, "reasoning")
-    if all(map(_NUMBERED.match, reasoning.splitlines())):
+    if all(map(_NUMBERED.match, filter(str.strip, reasoning.splitlines()))):
         reasoning = _NUMBERED.sub("", reasoning)
     answer = data["final_answer"]
     if isinstance(answer, int | float) and not isinstance(answer, bool):
@@ -171,7 +173,7 @@ def variant_of(written: Written, seed: Seed, trace: str, kind: Kind[Any], model:
         right = leads_to(reasoning, claimed, seed.answer)
         if right is None:
             return Dropped("answer cannot be checked", f"{claimed!r} against {seed.answer!r}")
-    metadata = {"maker": "llm", "model": model, "prompts": PROMPT_VERSION, "kept_share": round(kept, 3)}
+    metadata = {"maker": MAKER, "model": model, "prompts": PROMPT_VERSION, "kept_share": round(kept, 3)}
     return Variant(
         kind=kind.name,
         reasoning=reasoning,

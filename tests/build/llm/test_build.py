@@ -12,6 +12,7 @@ import yaml
 
 from rm.build.math.table import KINDS
 from rm.cli.main import main
+from rm.rubric import Rubric
 
 SEEDS = 8
 GROUP = {"negatives_least": 2, "negatives_most": 3, "positives": 1, "tellings": 0}
@@ -19,7 +20,7 @@ AS_IT_CAME = {name: 0 for name, kind in KINDS.items() if kind.sound}
 """No sound traces in other words: the scripted model reads plain calculations only."""
 GATES = {"near_duplicate": 1.0}
 """The problems are made of few words."""
-SETTINGS = {"group": GROUP, "gates": GATES, "audit": {"groups": 0}, "kinds": AS_IT_CAME}
+SETTINGS = {"group": GROUP, "gates": GATES, "audit": {"groups": 0}}
 OWN_KINDS = {
     "wrong_total": "The last number is not what the calculation gives.",
     "wrong_copy": "A number of the problem is copied wrongly into the last step.",
@@ -43,8 +44,11 @@ def build(
             **llm,
         }
         config = tmp_path / "build.yaml"
-        config.write_text(yaml.safe_dump({**SETTINGS, "llm": settings}))
-        words = ["--config", config, "--seeds", seeds, "--out", tmp_path / "groups.jsonl", *options]
+        config.write_text(
+            yaml.safe_dump({**SETTINGS, "kinds": {} if "code" in options else AS_IT_CAME, "llm": settings})
+        )
+        words = ["--config", config, "--out", tmp_path / "groups.jsonl", *options]
+        words += [] if "--seeds" in options else ["--seeds", seeds]
         code = main(["groups", "build", *map(str, words)])
         return code, capsys.readouterr().err
 
@@ -271,6 +275,49 @@ def test_rules_and_a_model_side_by_side(serve, build, section, groups):
     assert code == 0, told
     kinds = {entry["negative_kind"].startswith("llm_") for group in groups() for entry in group["negative_bank"]}
     assert kinds == {True, False}
+
+
+def plan(words: str) -> str:
+    return f"1. Read the list.\n2. Go through it once and {words}.\n3. Return the result."
+
+
+def test_plans_for_programs(serve, build, section, tmp_path, groups, card):
+    """A flaw in a plan has no answer that would tell: it stays only where the judge sees it."""
+    seeds = tmp_path / "plans.jsonl"
+    tasks = ("add up", "count", "join", "negate")
+    rows = [
+        {
+            "task_id": f"t{index}",
+            "text": f"Write a function that is given numbers and has to {task} those above {index}.",
+            "plan": plan(f"{task} each number above {index}"),
+            "code": "def f(x):\n    return x",
+            "test_list": ["assert f(1) == 1"],
+        }
+        for index, task in enumerate(tasks)
+    ]
+    seeds.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def fault(number, body):
+        prompt = body["messages"][-1]["content"]
+        if "The rubric:" in prompt:
+            level = 3 if "below" in prompt.partition("<reasoning>")[2] else 9
+            scores = dict.fromkeys(Rubric.load("code").dimension_names, level)
+            return json.dumps({"comment": "", "scores": scores, "overall": level})
+        wrong = "below" if "wrong_side" in prompt else "beyond"
+        written = prompt.partition("numbered:\n")[2].partition("\n\n")[0].replace("above", wrong)
+        return json.dumps({"reasoning": written, "changed_step": 2, "explanation": "It.", "final_answer": None})
+
+    kinds = {"wrong_side": "Takes the numbers on the wrong side.", "other_word": "Says it in a word that is vague."}
+    perturber = {"server": section(serve(fault)), "own_kinds": kinds, "flaws": 2}
+    judge = [{"server": perturber["server"]}]
+    options = ("--task", "code", "--group.negatives_least", "1", "--seeds", str(seeds))
+    code, told = build(serve(fault), *options, perturber=perturber, judges=judge)
+    assert code == 0, told
+    assert len(groups()) == len(tasks)
+    for group in groups():
+        assert [entry["negative_kind"] for entry in group["negative_bank"]] == ["llm_wrong_side"]
+        assert group["negative_bank"][0]["metadata"]["first_wrong_step"] == 1
+    assert card()["dropped"] == {"llm_other_word: a flaw that the judges do not see": len(tasks)}
 
 
 @pytest.mark.parametrize(
