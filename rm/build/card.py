@@ -81,6 +81,7 @@ class Card:
         config: the whole configuration.
         data: names and hashes of the seed files; `licence` of the seeds.
         versions: of what computed it.
+        llm: what language models were asked, what it cost, and how far judges agree; None where none was asked.
     """
 
     file: Mapping[str, str]
@@ -93,6 +94,7 @@ class Card:
     config: Mapping[str, Any]
     data: Mapping[str, Any]
     versions: Mapping[str, str]
+    llm: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form, counts in descending order, numbers in ascending."""
@@ -142,6 +144,7 @@ def markdown(card: Card) -> str:
         *_table("Rows refused", ("what was expected", "rows"), _rows(seeds["refused"])),
         *_table("Seeds that give no group", ("why", "seeds"), _rows(seeds["unusable"])),
         *_table("Traces left out", ("kind and why", "traces"), _rows(card.dropped)),
+        *_llm_lines(card),
         *_audit_lines(card),
         "## Made with",
         "",
@@ -162,6 +165,40 @@ def _label_table(tally: Tally) -> list[str]:
     levels = sorted({level for counts in tally.labels.values() for level in counts})
     rows = [(name, *(f"{counts[level]:,}" for level in levels)) for name, counts in tally.labels.items()]
     return _table("Labels", ("dimension", *(f"level {level}" for level in levels)), rows)
+
+
+def _llm_lines(card: Card) -> list[str]:
+    if card.llm is None:
+        return []
+    models = card.llm["models"]
+    counts = ("replies", "prompt_tokens", "completion_tokens", "again", "cost")
+    asked = [(name, *(f"{each[count]:,}" for count in counts)) for name, each in models.items()]
+    lost = [(f"{name}: {why}", f"{count:,}") for name, each in models.items() for why, count in each["dropped"].items()]
+    head = ("model", "replies", "prompt tokens", "completion tokens", "asked again", "cost")
+    lines = [
+        *_table("Language models", head, asked),
+        *_table("Questions that came to nothing", ("why", "questions"), lost),
+    ]
+    return lines if card.llm["judges"] is None else [*lines, *_judge_lines(card.llm["judges"])]
+
+
+def _judge_lines(judges: Mapping[str, Any]) -> list[str]:
+    unseen = judges["flawed_judged_no_worse_than_the_best_sound"]
+    lines = [
+        f"{judges['traces']:,} traces judged; {unseen['traces']:,} of {unseen['of']:,} flawed ones no worse than "
+        "the best sound one of their group.",
+        "",
+    ]
+    for title, key, figures in (
+        ("Agreement of the judges", "agreement", ("n", "exact", "kappa", "icc")),
+        ("Agreement of the judges with the rules", "with_rules", ("n", "exact", "mae", "kappa")),
+    ):
+        rows = [
+            (name, *("-" if each[figure] is None else f"{each[figure]:,}" for figure in figures))
+            for name, each in judges.get(key, {}).items()
+        ]
+        lines += _table(title, ("", *figures), rows)
+    return lines
 
 
 def _audit_lines(card: Card) -> list[str]:

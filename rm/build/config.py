@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from rm.build.llm.config import LlmConfig
 from rm.config import CLOSED, Bool, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
@@ -118,4 +119,5 @@ class BuildConfig:
     gates: GatesConfig = field(default_factory=GatesConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     rebalance: RebalanceConfig = field(default_factory=RebalanceConfig)
+    llm: LlmConfig = field(default_factory=LlmConfig)
     workers: NonNegativeInt = 0

@@ -19,6 +19,7 @@ from rm.build.choose import drawn_by_weight
 from rm.build.config import BuildConfig
 from rm.build.gates import Case, fits_rubric, refused, seed_refused
 from rm.build.kinds import Kind, Unusable, Variant
+from rm.build.llm.kinds import llm_kinds
 from rm.build.seed import Seed
 from rm.errors import ConfigError
 from rm.groups.schema import POSITIVE_KIND
@@ -74,6 +75,8 @@ class Setup:
     def of(cls, config: BuildConfig) -> Setup:
         """Raises: ConfigError for a rubric that cannot be read, or kinds that do not exist."""
         rules, official = Rules.of(config.task), Rubric.load(config.task)
+        if config.llm.perturber is not None:
+            rules = replace(rules, kinds={**rules.kinds, **llm_kinds(config.llm.perturber, rules.kinds)})
         unknown = [name for name in config.kinds if name not in rules.kinds]
         if unknown:
             choices = ", ".join(rules.kinds)

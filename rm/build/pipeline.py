@@ -97,7 +97,7 @@ def build_groups(
             same, e.g. `lambda refused: file_rows(files, refused)`.
         out: file to be, JSON Lines; its data card goes beside it.
         files: that the rows come from; hashed.
-        maker: of outcomes; the rules where there is none.
+        maker: of outcomes; that of the configuration where there is none.
         force: replace `out`.
         on_progress: told of seeds done, those of an earlier call included.
 
@@ -109,7 +109,7 @@ def build_groups(
     check_build(config)
     check_output(out)
     path = check_file(out, force, files)
-    maker = maker or by_rule(config)
+    maker = maker or maker_of(config)
     data = {"files": data_facts(files), "licence": config.seeds.licence, "maker": dict(maker.identity)}
     identity = {"config": deciding(config), "data": data, "version": versions().get("tracelift-rm")}
     refused, repeated = Refused(), Counter[str]()
@@ -168,6 +168,24 @@ def distinct_seeds(seeds: Iterable[Seed], threshold: float, repeated: Counter[st
             yield seed
 
 
+def maker_of(config: BuildConfig, on_told: Callable[[str], None] | None = None) -> Maker:
+    """That of a configuration: rules alone, or language models (`rm.build.llm.make`).
+
+    Args:
+        config: the configuration.
+        on_told: told in a few words what language models were asked so far.
+
+    Raises:
+        ConfigError: as `Setup.of`.
+        MissingExtra: a language model is to be asked, and httpx is not installed.
+    """
+    if not config.llm.used:
+        return by_rule(config)
+    from rm.build.llm.make import by_llm
+
+    return by_llm(config, on_told)
+
+
 def by_rule(config: BuildConfig) -> Maker:
     """The maker that uses rules alone, in as many processes as the configuration says."""
     setup = Setup.of(config)
@@ -180,11 +198,15 @@ def by_rule(config: BuildConfig) -> Maker:
     def make(seeds: Iterator[Seed]) -> Iterator[bytes]:
         return here(seeds) if count == 1 else _in_processes(seeds, config, count)
 
+    return Maker(make, {"kinds": list(setup.rules.kinds)}, rule_labels(setup))
+
+
+def rule_labels(setup: Setup) -> str:
+    """Whose labels the traces have where no judge is asked."""
     name, official = setup.rubric.name, setup.official.name
-    labels = f"of the rubric {name}, by the written rule of each kind; no judge's opinion"
-    if not setup.rules_grade:
-        labels = f"none: rules grade by {official} alone, and {name} is not part of it; a judge could label the traces"
-    return Maker(make, {"kinds": list(setup.rules.kinds)}, labels)
+    if setup.rules_grade:
+        return f"of the rubric {name}, by the written rule of each kind; no judge's opinion"
+    return f"none: rules grade by {official} alone, and {name} is not part of it; a judge could label the traces"
 
 
 def _in_processes(seeds: Iterator[Seed], config: BuildConfig, count: int) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from rm.build.audit import Sample, audit
 from rm.build.card import Card, Tally, write_card
 from rm.build.choose import Pools, choose
 from rm.build.config import BuildConfig
+from rm.build.llm.tally import Asked
 from rm.build.read_seeds import Refused
 from rm.build.rebalance import LEARNT_ON, Balancer, learn_judges
 from rm.config import config_to_dict
@@ -64,7 +65,8 @@ def write_groups(work: WorkFile, config: BuildConfig, path: Path, source: Source
     Raises:
         RunError: not one group comes out, the work file is damaged, or the place cannot be written.
     """
-    counts, sample = _counted(work, max(config.audit.groups, LEARNT_ON if config.rebalance.enabled else 0))
+    asked = Asked(config)
+    counts, sample = _counted(work, max(config.audit.groups, LEARNT_ON if config.rebalance.enabled else 0), asked)
     if not counts.groups:
         raise RunError(_no_group(source, counts))
     before = None
@@ -79,6 +81,7 @@ def write_groups(work: WorkFile, config: BuildConfig, path: Path, source: Source
             for row in rows:
                 tally.add(row)
                 chosen.add(row)
+                asked.group(row)
                 file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         if not tally.groups:
             raise RunError(_no_group(source, counts))
@@ -98,6 +101,7 @@ def write_groups(work: WorkFile, config: BuildConfig, path: Path, source: Source
             config=deciding(config),
             data=source.data,
             versions=versions(),
+            llm=asked.to_dict(),
         )
         write_card(card, path)  # last comes the renaming of the groups
     return card
@@ -105,14 +109,17 @@ def write_groups(work: WorkFile, config: BuildConfig, path: Path, source: Source
 
 def deciding(config: BuildConfig) -> dict[str, Any]:
     """The configuration without what does not change the result."""
-    return {name: value for name, value in config_to_dict(config).items() if name != "workers"}
+    kept = {name: value for name, value in config_to_dict(config).items() if name not in ("workers", "llm")}
+    llm = config.llm.deciding()
+    return kept if llm is None else {**kept, "llm": llm}
 
 
-def _counted(work: WorkFile, sampled: int) -> tuple[_Counts, Sample]:
+def _counted(work: WorkFile, sampled: int, asked: Asked) -> tuple[_Counts, Sample]:
     counts, sample = _Counts(), Sample(sampled)
     for row in _lines(work):
         counts.seeds += 1
         counts.dropped.update(row.get("dropped", {}))
+        asked.line(row)
         if "unusable" in row:
             counts.unusable[row["unusable"]] += 1
         else:

@@ -54,7 +54,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from rm.build.pipeline import build_groups
+    from rm.build.pipeline import build_groups, maker_of
     from rm.build.read_seeds import file_rows
     from rm.files import check_file
 
@@ -71,6 +71,7 @@ def _build(args: argparse.Namespace) -> int:
                 lambda refused: file_rows(args.seeds, refused),
                 args.out,
                 files=args.seeds,
+                maker=maker_of(config, bar.say),
                 force=args.force,
                 on_progress=bar,
             )
@@ -158,6 +159,10 @@ def page(card: Card, out: str | Path) -> str:
             rows.append(
                 ("flagged", f"{', '.join(flagged)}: above {card.audit['flag']:g}; see --rebalance.enabled true")
             )
+    if card.llm is not None:
+        dropped = sum(sum(each["dropped"].values()) for each in card.llm["models"].values())
+        cost = f", cost {card.llm['cost']:,.2f}" if card.llm["cost"] else ""
+        rows.append(("models", f"{card.llm['tokens']:,} tokens{cost}; {dropped:,} questions came to nothing"))
     rows.append(("card", str(card_files(out)[1])))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
@@ -178,6 +183,10 @@ class Bar:
 
     def __call__(self, count: int) -> None:
         self._bar.update(count)
+
+    def say(self, words: str) -> None:
+        """Words beside the bar."""
+        self._bar.set_postfix_str(words)
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()

@@ -20,11 +20,13 @@ from rm.metrics.ranking import (
     spearman_rho,
     tie_rate,
 )
+from rm.metrics.raters import RaterAgreement, rater_agreement
 
 __all__ = [
     "DimensionAgreement",
     "GroupRanking",
     "PairedDifference",
+    "RaterAgreement",
     "Reliability",
     "ReliabilityBin",
     "Summary",
@@ -40,6 +42,7 @@ __all__ = [
     "pair_accuracy",
     "paired_difference",
     "rank_group",
+    "rater_agreement",
     "reciprocal_rank",
     "reliability",
     "spearman_rho",
