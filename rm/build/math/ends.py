@@ -68,7 +68,7 @@ def _stops(solution: Solution, rng: random.Random) -> Variant | None:
         first=step + 1 if closed else step,
         spoiled=len(solution.lines) - step - 1,
         answer=number.lstrip("$"),
-        why=f"step {step + 1}: the trace stops at {number}, which is not what is asked for; the later steps are missing",
+        why=f"step {step + 1}: the trace stops at {number}, which is not what is asked for; later steps are missing",
         how="stops",
     )
 

@@ -446,11 +446,13 @@ def _reversed(left: _Part, right: _Part, tokens: _Tokens) -> list[Equation]:
 
 def _rounds(part: _Part) -> bool:
     """Whether the value may be displayed rounded: something was divided, or multiplied with decimals."""
-    return _divides(part.tree) or part.value.denominator != 1
+    return _has(part.tree, "/") or (part.value.denominator != 1 and _has(part.tree, "*"))
 
 
-def _divides(tree: Tree) -> bool:
-    return isinstance(tree, Node) and (tree.operator == "/" or _divides(tree.left) or _divides(tree.right))
+def _has(tree: Tree, operator: str) -> bool:
+    return isinstance(tree, Node) and (
+        tree.operator == operator or _has(tree.left, operator) or _has(tree.right, operator)
+    )
 
 
 def _marked(expression: str, result: int, tokens: _Tokens) -> list[Equation]:

@@ -41,7 +41,13 @@ def _slip(name: str, line: Line, equation: Equation, right: Fraction, text: str,
         return _digit_swap(text, right, rng)
     if name == "off_by_one":
         return right + rng.choice((-1, 1)) * (unit if decimals(text) != 2 else rng.choice((unit, Fraction(1))))
-    operator, left, other = _operands(line, equation)
+    if not isinstance(equation.tree, Node):
+        return None
+    operator = equation.tree.operator
+    left = evaluate(equation.tree.left, line.values) * equation.scale
+    other = evaluate(equation.tree.right, line.values)
+    if operator in "+-":
+        other *= equation.scale
     if name == "sign":
         return None if operator not in ("+", "-") else left - other if operator == "+" else left + other
     if name == "decimal_place":
@@ -51,14 +57,6 @@ def _slip(name: str, line: Line, equation: Equation, right: Fraction, text: str,
     if name == "times_table":
         return right + rng.choice((-1, 1)) * rng.choice((left, other)) if operator == "*" and right > 9 else None
     return _carry(operator, int(left), int(other), right, rng)
-
-
-def _operands(line: Line, equation: Equation) -> tuple[str, Fraction, Fraction]:
-    """The operator done last, and what it is done to (scaled as the result is displayed)."""
-    assert isinstance(equation.tree, Node)
-    operator, left, right, _ = equation.tree
-    one, other = evaluate(left, line.values), evaluate(right, line.values)
-    return operator, one * equation.scale if equation.scale != 1 else one, other
 
 
 def _digit_swap(text: str, value: Fraction, rng: random.Random) -> Fraction | None:
