@@ -99,7 +99,7 @@ def _cases(main: str, tests: object) -> Iterator[tuple[str, str]]:
                 yield f'the input "{str(each.get("input")).strip()}"', f'"{str(each.get("output")).strip()}"'
         return
     try:
-        tree = ast.parse(str(tests or ""))
+        tree = parsed(str(tests or ""))
     except _UNREADABLE:
         return
     for node in ast.walk(tree):
@@ -188,7 +188,7 @@ class _Types(ast.NodeVisitor):
 
 def _calls_of(name: str, tests: str) -> Iterator[ast.Call]:
     try:
-        tree = ast.parse(tests)
+        tree = parsed(tests)
     except _UNREADABLE:
         return
     for node in ast.walk(tree):

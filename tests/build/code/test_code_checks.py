@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import bisect
+import heapq
+import inspect
 import json
 import random
+import statistics
+import textwrap
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from rm.build.code import KINDS, prepare
 from rm.build.code.checks import fails_tests, mutated_program, share_passed
@@ -100,3 +108,23 @@ def test_most_flaws_of_mbpp_fail_a_test(mbpp, in_sandbox) -> None:
     failed = in_sandbox(work)
     assert len(failed) > 40
     assert sum(map(bool, failed)) / len(failed) > 0.8
+
+
+@pytest.mark.parametrize("module", [bisect, heapq, statistics, textwrap], ids=lambda module: module.__name__)
+def test_functions_of_the_standard_library_are_told_or_refused(module) -> None:
+    """Programs that nobody wrote for this; whatever is made of them parses."""
+    made = Counter()
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        seed = Seed(node.name, "Write a function to do it.", ast.unparse(node), task_type="code", entry_point=node.name)
+        try:
+            prepared = prepare(seed)
+        except Unusable as refusal:
+            made[str(refusal)] += 1
+            continue
+        for kind in KINDS.values():
+            if (variant := kind.make(prepared, random.Random(1))) is not None:
+                ast.parse(mutated_program(variant))
+                made["variants"] += 1
+    assert made["variants"] > 20
