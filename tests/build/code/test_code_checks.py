@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from rm.build.code import KINDS, prepare
-from rm.build.code.checks import fails_tests, mutated_program, share_passed
+from rm.build.code.checks import confirmed, fails_tests, mutated_program, share_passed
 from rm.build.kinds import Unusable, Variant
 from rm.build.seed import Seed
 
@@ -69,6 +69,25 @@ def test_tests_on_stdin_judge_mutants_too(in_sandbox) -> None:
 
     assert {"boundary_off_by_one", "wrong_algorithm", "wrong_output_format"} <= {variant.kind for variant in found}
     assert all(in_sandbox(work))
+
+
+def test_only_what_the_tests_do_not_contradict_is_confirmed(seeds, in_sandbox) -> None:
+    seed = seeds["primes"]
+    flaw = next(variant for variant in mutants(seed) if variant.kind == "boundary_off_by_one")
+    harmless = replace(flaw, metadata={"mutant": seed.solution})
+    boast = replace(flaw, answer_kept=True, metadata={"mutant": "def count_primes(limit): return -1"})
+    leak = KINDS["code_dumped"].make(prepare(seed), random.Random(0))
+    sound = KINDS["reworded"].make(prepare(seed), random.Random(0))
+
+    kept, dropped = in_sandbox(lambda sandbox: confirmed([flaw, harmless, boast, leak, sound], seed, sandbox))
+    assert kept[1:] == (leak, sound)
+    assert kept[0].reasoning == flaw.reasoning
+    assert 0 <= kept[0].metadata["tests_passed"] < 1
+    assert kept[0].labels["plan_quality"] == (1 if kept[0].metadata["tests_passed"] == 0 else 2)
+    assert dropped == {
+        "boundary_off_by_one: its program passes every test": 1,
+        "boundary_off_by_one: its program fails a test": 1,
+    }
 
 
 def mbpp_seeds(path: Path) -> list[Seed]:
