@@ -24,6 +24,7 @@ from itertools import islice
 from typing import Any
 
 from rm.build.code.checks import problem_of
+from rm.build.code.syntax import parsed
 from rm.build.seed import Seed
 from rm.errors import DataError
 from rm.uplift.oracle import Oracle, OracleTest, as_asserts, calls, with_outputs
@@ -214,7 +215,7 @@ def _given(seed: Seed, dropped: Counter[str]) -> list[_Input | _Case]:
         return []
     if problem.asserts:
         cases = list(_cases(problem.asserts, seed.entry_point))
-        left_out = sum(isinstance(each, ast.Assert) for each in ast.walk(ast.parse(problem.asserts))) - len(cases)
+        left_out = sum(isinstance(each, ast.Assert) for each in ast.walk(parsed(problem.asserts))) - len(cases)
         dropped["given: assertions that cannot be taken apart"] += left_out
         return list(cases)
     return [_Input(each.input, each.output) for each in problem.io_tests]
@@ -228,7 +229,7 @@ def _cases(asserts: str, entry_point: str) -> Iterator[_Case]:
     """Assertions as expressions and their values; those are passed over that cannot be taken apart."""
     try:
         plan = plan_asserts(asserts, entry_point)
-        alone = [ast.unparse(each) for each in ast.parse(asserts).body if isinstance(each, ast.Assert)]
+        alone = [ast.unparse(each) for each in parsed(asserts).body if isinstance(each, ast.Assert)]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     if plan is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rm.cli.main import main
+from rm.uplift.sandbox import bubblewrap
 
 ROWS = [
     {
@@ -53,6 +54,14 @@ def test_it_replaces_nothing_without_force(seeds, capsys) -> None:
     assert main(arguments(seeds)) == 2
     assert "--force" in capsys.readouterr().err
     assert main(arguments(seeds, "--force")) == 0
+
+
+def test_without_a_sandbox_it_refuses(seeds, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(bubblewrap.shutil, "which", lambda name: None)
+    command = [each for each in arguments(seeds) if each != "--unsafe-subprocess"]
+    assert main(command) == 2
+    assert "bubblewrap" in capsys.readouterr().err
+    assert not seeds.with_name("oracles.jsonl").exists()
 
 
 def test_a_missing_file_is_told(tmp_path, capsys) -> None:

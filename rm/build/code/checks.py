@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rm.build.code.labels import regraded
 from rm.build.kinds import Variant
 from rm.build.seed import Seed
 from rm.uplift.problems import Problem
@@ -48,3 +54,31 @@ async def fails_tests(variant: Variant, seed: Seed, sandbox: Runner) -> bool | N
     """Whether the program of a flawed plan fails a test; None where there is no program, or none could be judged."""
     share = await share_passed(mutated_program(variant), seed, sandbox)
     return None if share is None else share < 1
+
+
+async def confirmed(
+    variants: Sequence[Variant], seed: Seed, sandbox: Runner
+) -> tuple[tuple[Variant, ...], Counter[str]]:
+    """The variants that the tests of their seed do not contradict, and why others were dropped.
+
+    A flaw whose program passes every test is no flaw that these tests know of, and is dropped; so is one that claims
+    to be right all the same (`answer_kept`) and fails. The others are graded by the share that their program passes
+    (`regraded`), which stands in `metadata["tests_passed"]`. Sound variants, and flaws that have no program or could
+    not be judged, stay as they are.
+
+    Args:
+        variants: made of one seed.
+        seed: their seed; a reference that fails its own tests is the caller's affair (`share_passed`).
+        sandbox: started.
+    """
+    shares = await asyncio.gather(*(share_passed(mutated_program(each), seed, sandbox) for each in variants))
+    kept, dropped = [], Counter[str]()
+    for variant, share in zip(variants, shares, strict=True):
+        if share is None or variant.sound:
+            kept.append(variant)
+        elif (share == 1) is not variant.answer_kept:
+            dropped[f"{variant.kind}: its program {'passes every test' if share == 1 else 'fails a test'}"] += 1
+        else:
+            graded = variant if variant.answer_kept else regraded(variant, share)
+            kept.append(replace(graded, metadata={**variant.metadata, "tests_passed": share}))
+    return tuple(kept), dropped

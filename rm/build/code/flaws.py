@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,6 +21,9 @@ from rm.build.kinds import Variant
 
 _TRIED = 16
 """Mutants of a kind that are tried before it is given up."""
+_ALIKE = 0.7
+"""Words and code with more in common tell the same."""
+_NO_PRINT = re.compile("do not print|nothing is printed")
 _LOCAL = 3
 """Lines that a mutant's plan may change at least; else up to half of them."""
 
@@ -35,6 +40,8 @@ def mutated(kind: str, prepared: PreparedCode, rng: random.Random) -> Variant | 
             steps = tell(mutant.program, told.style)
         except Unwordable:
             continue
+        if "printed" in mutant.change and any(_NO_PRINT.search(step.text) for step in steps):
+            continue  # a remark would take it back
         if (first := _first_difference(told.steps, steps)) is not None:
             return _of_mutant(told, mutant, steps, first)
     return None
@@ -137,7 +144,7 @@ def code_dumped(prepared: PreparedCode, rng: random.Random) -> Variant | None:
     told = prepared.told
     if told is None:
         return None
-    sites = [i for i, step in enumerate(told.steps) if step.node is not None and _has_code(step.node)]
+    sites = [i for i, step in enumerate(told.steps) if step.node is not None and _has_code(step.node, step.text)]
     extent = rng.choice(("line", "line", "block", "program"))
     lines = plan_lines(told.steps, told.style.mark)
     if extent == "program" or not sites:
@@ -166,8 +173,11 @@ class _Undocumented(ast.NodeTransformer):
         return None if isinstance(node.value, ast.Constant) else node
 
 
-def _has_code(node: ast.stmt) -> bool:
-    """Whether its code gives away more than its words."""
+def _has_code(node: ast.stmt, text: str) -> bool:
+    """Whether its code gives away more than its words, which may be a formula already."""
+    words, code = (re.findall(r"\w+|[^\w\s]", each.lower()) for each in (text, ast.unparse(node)))
+    if difflib.SequenceMatcher(None, words, code).ratio() > _ALIKE:
+        return False
     if isinstance(node, ast.Return | ast.Assign):
         return not isinstance(node.value, ast.Name | ast.Constant | ast.List | None)
     return not isinstance(node, ast.Break | ast.Continue | ast.Pass | ast.Raise)

@@ -202,6 +202,7 @@ _EDGE = re.compile(
     r"|\bif (?:\w+ ){1,4}(?:is|are|has) (?:0|1|zero|empty|none|null|no )",
     re.IGNORECASE,
 )
+_IN_CONDITION = re.compile(r"\b(if|while|when|until)\b[^,;:]*$", re.IGNORECASE)
 _NAME = re.compile(r"`(\w+)`|\b([a-z]+_[a-z_]+|[a-z]{4,})\b")
 _COMMON = frozenset(
     [
@@ -238,8 +239,8 @@ def reworded_words(plan: FreePlan, kind: str, choose: Callable[[int], int]) -> C
         for old, new in WORDS[kind]:
             for match in re.finditer(rf"(?<![\w-]){re.escape(old)}(?![\w-])", step.text, re.IGNORECASE):
                 half = kind == "boundary_off_by_one" and re.match(r"\s+or equal", step.text[match.end() :])
-                joins = old in ("and", "or") and not re.search(r"\b(if|while|when|until)\b", step.text[: match.start()])
-                if not half and not joins:
+                in_condition = _IN_CONDITION.search(step.text[: match.start()])
+                if not half and (in_condition or old not in ("and", "or", "is")):
                     sites.append((at, match, new))
     if not sites:
         return None

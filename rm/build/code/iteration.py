@@ -103,6 +103,8 @@ def target(words: Words, node: ast.expr) -> str:
     """A variable, several, or an entry, as what is assigned to."""
     if isinstance(node, ast.Tuple | ast.List):
         return listed([words.target(each) for each in node.elts])
+    if isinstance(node, ast.Starred):
+        return f"the rest as {target(words, node.value)}"
     return words.noun(as_load(node))
 
 

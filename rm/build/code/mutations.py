@@ -128,7 +128,7 @@ def _of_expression(program: Program, place: Place) -> Iterator[Mutant]:
 def _quoted(words: Words, old: ast.AST, new: ast.AST, parent: ast.AST) -> str:
     """Both in words; "" where they read alike or cannot be told."""
     try:
-        texts = [rewrites.told(words, each) for each in (old, new)]
+        texts = rewrites.both_told(words, old, new)
     except ValueError:
         return ""
     if texts[0] == texts[1]:

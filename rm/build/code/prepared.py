@@ -64,10 +64,9 @@ def prepare(seed: Seed) -> PreparedCode:
         return _retold(seed, own) or PreparedCode(seed, own, free=_free(own))
     if not seed.solution.strip():
         raise Unusable("neither a plan nor a program")
-    program = Program.of(seed)
     try:
         styles = list(_styles())
-        return _told(seed, program, styles[zlib.crc32(seed.problem_id.encode()) % len(styles)])
+        return _told(seed, Program.of(seed), styles[zlib.crc32(seed.problem_id.encode()) % len(styles)])
     except (Unwordable, RecursionError):
         raise Unusable("reference program holds what no plan is told of") from None
 
@@ -75,11 +74,11 @@ def prepare(seed: Seed) -> PreparedCode:
 def _told(seed: Seed, program: Program, style: Style) -> PreparedCode:
     steps = tell(program, style)
     lines = plan_lines(steps, style.mark)
-    found = mutants(program)
     if len(lines) < LEAST_LINES:
         raise Unusable("reference program is too short for a plan")
     if sum(map(len, lines)) > MOST_CHARACTERS:
         raise Unusable("reference program is too long for a plan")
+    found = mutants(program)
     kinds = dict.fromkeys(each.kind for each in found)
     by_kind = {kind: tuple(each for each in found if each.kind == kind) for kind in kinds}
     return PreparedCode(seed, "\n".join(lines), told=Told(program, style, steps, by_kind))

@@ -18,7 +18,15 @@ _WRITE = re.compile(
     r"\bwrite\s+(?:a|an|the)\s+(?:python\s*3?\s+)?(?:function|program|code|method)\b[^.\n]*?\b(?P<how>to|that|which)\s+(?P<what>[^\n]+)",
     re.IGNORECASE,
 )
+_COMMAND = re.compile(
+    r"(?:^|\"{3}|'{3})\s*(?P<what>(?:Check|Return|Find|Count|Compute|Calculate|Determine|Read|Print|Sort|Remove|Convert"
+    r"|Create|Filter|Test|Get|Insert|Output|Add|Sum|Reverse|Compare)\b.*?)(?:\.\s|\.$|\n\s*\n|>>>|\"{3}|'{3}|$(?!\n))",
+    re.DOTALL,
+)
+"""A statement, or its docstring, that begins with a command."""
+_LONGEST_TASK = 300
 _LINK = re.compile(r"\s*https?://\S+")
+_ANNOTATED = {"int", "float", "str", "bool", "list", "tuple", "set", "dict", "complex"}
 CASES = 4
 _LONGEST_CASE = 100
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
@@ -79,8 +87,10 @@ class Program:
 
 def _structures(tree: ast.Module, types: Mapping[str, str]) -> tuple[tuple[str, bool], ...]:
     found: dict[str, bool] = {}
+    variables = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    variables |= {each.arg for each in ast.walk(tree) if isinstance(each, ast.arg)}
     for node in ast.walk(tree):
-        if not (isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)):
+        if not (isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in variables):
             continue
         if not isinstance(node.slice, ast.Slice | ast.Constant | ast.UnaryOp):
             found[node.value.id] = types.get(node.value.id) == "dict"
@@ -99,7 +109,7 @@ def _cases(main: str, tests: object) -> Iterator[tuple[str, str]]:
                 yield f'the input "{str(each.get("input")).strip()}"', f'"{str(each.get("output")).strip()}"'
         return
     try:
-        tree = ast.parse(str(tests or ""))
+        tree = parsed(str(tests or ""))
     except _UNREADABLE:
         return
     for node in ast.walk(tree):
@@ -116,9 +126,11 @@ def task_of(statement: str) -> str:
     """`find the largest item` of `Write a function to find the largest item.`; "" where it is said otherwise."""
     found = _WRITE.search(statement)
     if found is None:
-        return ""
+        command = _COMMAND.search(_LINK.sub("", statement))
+        text = " ".join(command["what"].split()).rstrip(".,;: ") if command else ""
+        return text[:1].lower() + text[1:] if len(text) <= _LONGEST_TASK else ""
     sentence = re.split(r"(?<=[a-z0-9)'’\"])\.(?:\s|$)", _LINK.sub("", found["what"]))[0].strip().rstrip(".,;: ")
-    if not sentence or len(sentence) > 300:
+    if not sentence or len(sentence) > _LONGEST_TASK:
         return ""
     return sentence if found["how"].lower() == "to" else f"write a function that {sentence}"
 
@@ -157,6 +169,10 @@ class _Types(ast.NodeVisitor):
         if function is None:
             return
         names = [argument.arg for argument in function.args.args]
+        for each in function.args.args:
+            base = each.annotation.value if isinstance(each.annotation, ast.Subscript) else each.annotation
+            if isinstance(base, ast.Name) and base.id.lower() in _ANNOTATED:
+                self.known[each.arg] = base.id.lower()
         seen: dict[str, Counter[str]] = {name: Counter() for name in names}
         for call in _calls_of(main, tests):
             for name, argument in zip(names, call.args, strict=False):
@@ -188,7 +204,7 @@ class _Types(ast.NodeVisitor):
 
 def _calls_of(name: str, tests: str) -> Iterator[ast.Call]:
     try:
-        tree = ast.parse(tests)
+        tree = parsed(tests)
     except _UNREADABLE:
         return
     for node in ast.walk(tree):

@@ -95,15 +95,19 @@ def of(words: Words, node: ast.AST, parents: Parents) -> Iterator[Rewrite]:
             yield from rule(words, node, parents)
 
 
-def told(words: Words, node: ast.AST) -> str:
-    """An expression or augmented assignment, for people."""
+def both_told(words: Words, old: ast.AST, new: ast.AST) -> tuple[str, str]:
+    """What stood there and what stands there now, for people. Raises: ValueError where there are no words for it."""
+    if isinstance(old, ast.expr) and words.is_condition(old) and not isinstance(old, ast.Constant):
+        return words.condition(old), words.condition(_as_expression(new))
+    return words.collection(_as_expression(old)), words.collection(_as_expression(new))
+
+
+def _as_expression(node: ast.AST) -> ast.expr:
     if isinstance(node, ast.AugAssign):
-        node = ast.BinOp(ast.parse(ast.unparse(node.target), mode="eval").body, node.op, node.value)
+        return ast.BinOp(ast.parse(ast.unparse(node.target), mode="eval").body, node.op, node.value)
     if not isinstance(node, ast.expr):
         raise ValueError(type(node).__name__)
-    if words.is_condition(node) and not isinstance(node, ast.Constant):
-        return words.condition(node)
-    return words.collection(node)
+    return node
 
 
 def silent(node: ast.stmt) -> bool:
@@ -223,7 +227,9 @@ def _binary(words: Words, node: ast.BinOp, parents: Parents) -> Iterator[Rewrite
     if isinstance(node.op, ast.Add | ast.Sub) and one:
         yield Rewrite("boundary_off_by_one", node.left)
         return
-    if any(isinstance(each, ast.Slice) for each in parents):
+    if any(isinstance(each, ast.Subscript) for each in parents):
+        if isinstance(node.op, ast.Add | ast.Sub) and isinstance(node.right, ast.Constant):
+            yield Rewrite("boundary_off_by_one", shifted(node, 1))
         return
     for other in _SWAPPED_OPERATORS.get(type(node.op), ()):
         yield Rewrite("wrong_algorithm", ast.BinOp(node.left, other(), node.right))

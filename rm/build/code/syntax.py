@@ -92,5 +92,7 @@ def plural(items: str, number: int) -> str:
 
 
 def listed(texts: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + f" and {texts[-1]}"
+    """`a`, `a and b`, `a, b and c`; `nothing` of none."""
+    if len(texts) < 2:
+        return texts[0] if texts else "nothing"
+    return ", ".join(texts[:-1]) + f" and {texts[-1]}"

@@ -97,11 +97,11 @@ def _reasons(step: Step, program: Program) -> tuple[str, ...]:
     if not step.whole or "otherwise" in step.text.lower():
         return ()
     match step.node:
-        case ast.Assign(value=ast.Constant()):
-            return ("as nothing has been looked at yet",) if step.depth == 0 else ()
+        case ast.Assign(value=ast.Constant(value=value)):
+            return ("as nothing has been looked at yet",) if step.depth == 0 and value in (0, "", None) else ()
         case ast.Assign(value=ast.List(elts=[])):
             return ("which takes up the results one by one", "to collect what is found")
-        case ast.Assign():
+        case ast.Assign(targets=[ast.Name()]):
             return ("as it is needed below", "which the later steps use")
         case ast.For() if ", if " not in step.text:
             return ("so that none is left out", "one after another")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import bisect
+import heapq
+import inspect
 import json
 import random
+import statistics
+import textwrap
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from rm.build.code import KINDS, prepare
-from rm.build.code.checks import fails_tests, mutated_program, share_passed
+from rm.build.code.checks import confirmed, fails_tests, mutated_program, share_passed
 from rm.build.kinds import Unusable, Variant
 from rm.build.seed import Seed
 
@@ -63,6 +71,25 @@ def test_tests_on_stdin_judge_mutants_too(in_sandbox) -> None:
     assert all(in_sandbox(work))
 
 
+def test_only_what_the_tests_do_not_contradict_is_confirmed(seeds, in_sandbox) -> None:
+    seed = seeds["primes"]
+    flaw = next(variant for variant in mutants(seed) if variant.kind == "boundary_off_by_one")
+    harmless = replace(flaw, metadata={"mutant": seed.solution})
+    boast = replace(flaw, answer_kept=True, metadata={"mutant": "def count_primes(limit): return -1"})
+    leak = KINDS["code_dumped"].make(prepare(seed), random.Random(0))
+    sound = KINDS["reworded"].make(prepare(seed), random.Random(0))
+
+    kept, dropped = in_sandbox(lambda sandbox: confirmed([flaw, harmless, boast, leak, sound], seed, sandbox))
+    assert kept[1:] == (leak, sound)
+    assert kept[0].reasoning == flaw.reasoning
+    assert 0 <= kept[0].metadata["tests_passed"] < 1
+    assert kept[0].labels["plan_quality"] == (1 if kept[0].metadata["tests_passed"] == 0 else 2)
+    assert dropped == {
+        "boundary_off_by_one: its program passes every test": 1,
+        "boundary_off_by_one: its program fails a test": 1,
+    }
+
+
 def mbpp_seeds(path: Path) -> list[Seed]:
     rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     return [
@@ -100,3 +127,23 @@ def test_most_flaws_of_mbpp_fail_a_test(mbpp, in_sandbox) -> None:
     failed = in_sandbox(work)
     assert len(failed) > 40
     assert sum(map(bool, failed)) / len(failed) > 0.8
+
+
+@pytest.mark.parametrize("module", [bisect, heapq, statistics, textwrap], ids=lambda module: module.__name__)
+def test_functions_of_the_standard_library_are_told_or_refused(module) -> None:
+    """Programs that nobody wrote for this; whatever is made of them parses."""
+    made = Counter()
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        seed = Seed(node.name, "Write a function to do it.", ast.unparse(node), task_type="code", entry_point=node.name)
+        try:
+            prepared = prepare(seed)
+        except Unusable as refusal:
+            made[str(refusal)] += 1
+            continue
+        for kind in KINDS.values():
+            if (variant := kind.make(prepared, random.Random(1))) is not None:
+                ast.parse(mutated_program(variant))
+                made["variants"] += 1
+    assert made["variants"] > 20

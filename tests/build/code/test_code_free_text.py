@@ -40,7 +40,11 @@ def test_numbers_count_on() -> None:
 CHANGES = {
     "boundary_off_by_one": {"from index 1 to", "more than 10", "to n."},
     "wrong_algorithm": {"descending", "decrement"},
-    "wrong_condition": {"10 or not", "seen_values, add it to seen_values or increment", "list is not empty"},
+    "wrong_condition": {
+        "10 or not",
+        "list is not empty",
+        "value is not at least",
+    },
     "missed_constraint": {"Sort seen_values in ascending order.", "Sort seen_values, only if there are several."},
     "wrong_complexity": {"ry all orderings until one is found that sorts seen_values"},
     "wrong_output_format": {"as a text", "Print the text of the counter"},

@@ -101,7 +101,12 @@ def test_tasks_of_statements() -> None:
     assert (
         task_of("def f():\n    '''\n    Write a function to find the n'th number.\n    '''") == "find the n'th number"
     )
-    assert task_of("Find x.") == ""
+    assert task_of("Find x.") == "find x"
+    assert (
+        task_of('def f(n: int):\n    """ Count the bits\n    of n.\n    >>> f(3)\n    2\n    """')
+        == "count the bits of n"
+    )
+    assert task_of("You are given n. It is large.") == ""
 
 
 def test_every_kind_is_described() -> None:
