@@ -304,5 +304,15 @@ def _entry(variant: Variant) -> dict[str, Any]:
 
 
 def outcome_lines(seeds: Iterable[Seed], setup: Setup) -> list[bytes]:
-    """The outcomes of some seeds by rule, as lines of the work file."""
-    return [sift(draft(seed, setup), setup).line() for seed in seeds]
+    """The outcomes of some seeds by rule, as lines of the work file.
+
+    A rule that breaks on a seed costs that seed, which is counted, and not the whole build.
+    """
+    return [_outcome(seed, setup).line() for seed in seeds]
+
+
+def _outcome(seed: Seed, setup: Setup) -> Outcome:
+    try:
+        return sift(draft(seed, setup), setup)
+    except Exception as error:  # noqa: BLE001 - whatever text may do to a parser; the card counts it
+        return Outcome(seed, unusable=f"a rule broke on it ({type(error).__name__})")

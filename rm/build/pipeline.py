@@ -21,6 +21,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.process import BaseProcess
@@ -35,7 +36,7 @@ from rm.build.gates import check_gates
 from rm.build.read_seeds import RawRow, Refused, check_fields, read_seeds
 from rm.build.seed import Seed
 from rm.build.write import Source, deciding, write_groups
-from rm.errors import ConfigError
+from rm.errors import ConfigError, RunError
 from rm.files import check_file
 from rm.groups.schema import problem_key
 from rm.provenance import data_facts, versions
@@ -90,6 +91,9 @@ def build_groups(
     on_progress: Progress | None = None,
 ) -> Report:
     """Build groups of all seeds in `rows`, or go on where an earlier call was stopped.
+
+    With more than one process they are spawned: a script that calls this has its code under `if __name__ ==
+    "__main__"`.
 
     Args:
         config: what to build.
@@ -221,6 +225,9 @@ def _in_processes(seeds: Iterator[Seed], config: BuildConfig, count: int) -> Ite
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
+        except BrokenProcessPool:
+            why = "A process of the build was killed: out of memory?"
+            raise RunError(f"{why} What is done is kept: the same command, with fewer --workers, goes on.") from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

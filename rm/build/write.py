@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,9 @@ def write_groups(work: WorkFile, config: BuildConfig, path: Path, source: Source
     before = None
     rows: Iterator[dict[str, Any]] = (choose(pools, config) for pools in _pools(work))
     if config.rebalance.enabled:
-        before = _audited([choose(pools, config) for pools in sample.rows], config)
-        balancer = Balancer(learn_judges(sample.rows[:: -(-len(sample.rows) // LEARNT_ON)], config), config)
-        rows = _left(balancer.rows(_pools(work)), counts)
+        before = _audited((choose(pools, config) for pools in sample.rows), config)
+        judges = learn_judges(list(islice(sample.rows, LEARNT_ON)), config)
+        rows = _left(Balancer(judges, config).rows(_pools(work)), counts)
     tally, chosen = Tally(), Sample(config.audit.groups)
     with replace_file(path, force) as staging:
         with staging.open("w", encoding="utf-8", newline="\n") as file:
@@ -152,7 +153,7 @@ def _left(rows: Iterator[dict[str, Any] | None], counts: _Counts) -> Iterator[di
             yield row
 
 
-def _audited(rows: list[Mapping[str, Any]] | list[dict[str, Any]], config: BuildConfig) -> dict[str, Any] | None:
+def _audited(rows: Iterable[Mapping[str, Any]], config: BuildConfig) -> dict[str, Any] | None:
     return audit(rows, config.audit) if config.audit.groups else None
 
 

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rm.build.config import AuditConfig, BuildConfig, GatesConfig, GroupConfig, RebalanceConfig, SeedsConfig
+from rm.build.draft import Rules
 from rm.build.pipeline import build_groups, distinct_seeds
 from rm.build.read_seeds import file_rows
 from rm.build.seed import Seed
@@ -83,6 +85,7 @@ def test_an_outcome_depends_on_its_own_seed_alone(problems, write, tmp_path):
 SCRIPT = """
 import sys, time
 from rm.build.config import AuditConfig, BuildConfig
+from rm.build.draft import Rules
 from rm.build.pipeline import build_groups
 from rm.build.read_seeds import file_rows
 
@@ -149,6 +152,22 @@ def test_bad_seeds_are_counted_never_silently_kept(problems, write, tmp_path):
     assert sum(seeds["unusable"].values()) == 2
     assert sum(seeds["refused"].values()) == report.refused.total == 2
     assert {problem.line for problem in report.refused.first} == {4, 6}
+
+
+def test_a_rule_that_breaks_on_a_seed_costs_that_seed_alone(problems, write, tmp_path, monkeypatch):
+    rows = problems(4)
+    kinds = Rules.of("math").kinds
+    slip = kinds["arithmetic_slip"]
+
+    def breaks(solution, rng):
+        if solution.problem == rows[1]["question"]:
+            raise ZeroDivisionError
+        return slip.make(solution, rng)
+
+    monkeypatch.setitem(kinds, "arithmetic_slip", replace(slip, make=breaks))
+    config = BuildConfig(workers=1, audit=QUICK.audit, kinds={"arithmetic_slip": 1000.0})
+    card = build(config, write(*rows), tmp_path / "groups.jsonl").card
+    assert (card.tally.groups, card.seeds["unusable"]) == (3, {"a rule broke on it (ZeroDivisionError)": 1})
 
 
 def test_where_no_group_comes_out_the_reasons_are_told_and_nothing_is_written(write, tmp_path):

@@ -109,6 +109,6 @@ def test_a_sample_is_even_and_the_same_in_any_order():
     backwards = Sample(200)
     for row in reversed(rows):
         backwards.add(row)
-    assert sample.rows == backwards.rows
-    assert len(sample.rows) == 200
+    assert list(sample.rows) == list(backwards.rows)
+    assert len(list(sample.rows)) == 200
     assert 70 < sum(int(row["problem_id"]) < 1000 for row in sample.rows) < 130
