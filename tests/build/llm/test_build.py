@@ -86,6 +86,9 @@ def test_a_model_that_does_well_gives_groups_that_pass_the_check(serve, build, g
     assert llm["tokens"] == 120 * 7 * SEEDS
     assert llm["judges"]["flawed_judged_no_worse_than_the_best_sound"] == {"traces": 0, "of": 3 * SEEDS}
     assert "judge served-1" in card()["labels"]
+    page = (tmp_path / "groups.card.md").read_text()
+    assert "| judge served-1 | 32 | 3,200 | 640 | 0 | 0.0 |" in page
+    assert "0 of 24 flawed ones no worse than the best sound one" in page
 
 
 def test_a_rerun_asks_nothing_and_gives_the_same_bytes(serve, build, tmp_path):
