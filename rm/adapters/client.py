@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rm.errors import ConfigError, MissingExtra, RunError
-from rm.reward.loop import LoopThread
 from rm.reward.parts import RewardResult
 from rm.uplift.executors.api_key import ApiKey
+from rm.uplift.loop import LoopThread
 
 try:
     import httpx

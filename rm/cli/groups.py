@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from rm.cli import build, build_oracles
 from rm.errors import PRINTED, Problem
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_check(verbs)
     _add_split(verbs)
+    build.add(verbs)
+    build_oracles.add(verbs)
 
 
 def _add_check(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

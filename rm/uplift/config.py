@@ -156,6 +156,11 @@ class UpliftConfig:
 
 
 def default_cache() -> Path:
-    """In the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
+    """Of baselines."""
+    return user_cache("baselines.sqlite")
+
+
+def user_cache(name: str) -> Path:
+    """A file of ours in the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
     root = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(root) if root else Path.home() / ".cache") / "tracelift-rm" / "baselines.sqlite"
+    return (Path(root) if root else Path.home() / ".cache") / "tracelift-rm" / name

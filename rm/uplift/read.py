@@ -30,7 +30,7 @@ from rm.errors import Problem as Mistake
 from rm.groups.parse import POOLS, RowParser, shown
 from rm.groups.rows import Row, read_rows, surrogate_problem
 from rm.groups.schema import Group
-from rm.uplift.oracle import Oracle, chosen, io_tests, parse_oracle
+from rm.uplift.oracle import Oracle, as_asserts, chosen, io_tests, parse_oracle
 from rm.uplift.problems import IOTest, Problem, Task, Trace
 from rm.uplift.reference import reference_traces
 from rm.uplift.verifiers.answers import reference_answer
@@ -248,7 +248,10 @@ class _ProblemRow:
 
     def with_tests(self, problem: Problem, tests: Any, oracle: Oracle | None) -> Problem:
         if oracle is not None:
-            return replace(problem, io_tests=self.oracle_tests(oracle))
+            tests_of_oracle = self.oracle_tests(oracle)
+            if not oracle.entry_point:
+                return replace(problem, io_tests=tests_of_oracle)
+            return replace(problem, asserts=as_asserts(chosen(oracle)), entry_point=oracle.entry_point)
         form = _json_of(tests) if isinstance(tests, str) else tests
         if isinstance(form, Mapping):
             return replace(problem, io_tests=self.paired_tests(form))
