@@ -252,16 +252,21 @@ def test_a_change_is_carried_into_every_later_step_and_into_no_earlier_one(name:
 
 
 @pytest.mark.parametrize("name", ["repeated_step", "invented_condition"])
-def test_an_added_line_changes_what_follows_from_it(name: str, made: Made) -> None:
+def test_a_line_added_or_extended_changes_what_follows_from_it(name: str, made: Made) -> None:
     for solution, variant in made[name]:
         lines, step = variant.reasoning.split("\n"), variant.first_wrong_step
-        if len(lines) == len(solution.lines) or variant.metadata["how"] == "only_there_twice":
-            continue
         assert step is not None
-        added = calculations(lines.pop(step))
-        source = calculations(lines[step - 1])
-        changed = {source[-1][2]: added[-1][2]}
-        assert uneven(solution.trace, "\n".join(lines), step - 1, changed) == [], variant.reasoning
+        if variant.metadata["how"] == "only_there_twice":
+            continue
+        new = calculations(lines[step])[-1][2]
+        if variant.metadata["how"] == "in_the_step":  # `48/2 = 24` became `48/2 - 5 = 19`
+            lines[step] = solution.trace.split("\n")[step]
+        else:
+            lines.pop(step)
+            step -= 1
+        old = calculations(lines[step])[-1][2]
+        assert new != old
+        assert uneven(solution.trace, "\n".join(lines), step, {old: new}) == [], variant.reasoning
 
 
 def test_order_kinds_keep_the_lines_themselves(made: Made) -> None:
