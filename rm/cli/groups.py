@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = 3
 _PRINTED_PAIRS = 5
+_PATH_HELP = "JSON Lines or JSON, plain or .gz; Parquet; a folder; or ORG/NAME:path/inside on the hub"
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +33,7 @@ def _add_check(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     from rm.cli.scoring import positive
 
     check = verbs.add_parser("check", help="find every error and doubtful place; print statistics")
-    check.add_argument("paths", metavar="PATH", nargs="+", help="JSON Lines or one JSON array, plain or .gz")
+    check.add_argument("paths", metavar="PATH", nargs="+", help=_PATH_HELP)
     check.add_argument("--rubric", metavar="NAME|FILE", help="check labels against this rubric")
     check.add_argument(
         "--max-length",
@@ -46,7 +47,7 @@ def _add_check(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _add_split(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     split = verbs.add_parser("split", help="training and development sets, near-duplicate problems on one side")
-    split.add_argument("paths", metavar="PATH", nargs="+", help="JSON Lines or one JSON array, plain or .gz")
+    split.add_argument("paths", metavar="PATH", nargs="+", help=_PATH_HELP)
     split.add_argument("--dev-fraction", metavar="F", type=float, default=0.1, help="share of dev groups (0.1)")
     split.add_argument("--seed", metavar="N", type=int, help="another seed, another split (18)")
     split.add_argument("--out", metavar="DIR", required=True, help="gets train.jsonl, dev.jsonl, split.json")

@@ -1,7 +1,7 @@
-"""Files to JSON rows: JSON Lines or one JSON array, UTF-8, plain or gzip.
+"""Files to JSON rows: JSON Lines or one JSON array, UTF-8, plain or gzip; Parquet and Arrow tables.
 
 Covers encoding, line length and JSON syntax; knows nothing of what a row means. JSON Lines are read line by
-line, an array as a whole. A file of another kind is one problem, not one a line.
+line, tables by batches, an array as a whole. A file of another kind is one problem, not one a line.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rm.errors import Problem
+from rm.groups.locate import DataFile, locate
+from rm.groups.tables import TABLES, DamagedTable, table_rows
 
 MAX_LINE_BYTES = 64 * 2**20
 MAX_ARRAY_BYTES = 2**30
@@ -32,7 +34,7 @@ _STARTS = {
     **dict.fromkeys((b"\xff\xfe", b"\xfe\xff", b"{\0", b"[\0", b"\0{", b"\0["), _UTF_16),
     b"\x1f\x8b": ("gzip data", "Give the file a name that ends in .gz."),
     b"PK\x03\x04": ("a zip archive", "Unpack it."),
-    b"PAR1": ("a Parquet file", 'Convert it, for example with pandas: to_json(FILE, orient="records", lines=True).'),
+    b"PAR1": ("a Parquet file", "Give the file a name that ends in .parquet."),
 }
 """First bytes of a file that cannot be what is read here -> what it is, and what to do."""
 _SPREAD = re.compile(rb"\{(.*[{\[,])?", re.DOTALL)
@@ -46,38 +48,59 @@ Report = Callable[[Problem], None]
 
 
 class Row(NamedTuple):
-    """One JSON value of a file, and the 1-based line on which it begins."""
+    """One JSON value of a file, and the 1-based line on which it begins; of a table, the 1-based row.
+
+    `file` is what messages call the file: the path as given, or `ORG/NAME:path/inside`.
+    """
 
     line: int
     value: Any
+    file: str = ""
 
 
 def read_rows(
     path: str | Path, report: Report, max_line_bytes: int = MAX_LINE_BYTES, what: str = "group"
 ) -> Iterator[Row]:
-    """Yield the rows of one file; what cannot be read is reported and left out.
+    """Yield the rows of a file, or of all that a folder or a hub name stands for; what cannot be read is reported and
+    left out.
 
     A file whose first character is `[` is one JSON array, any other is JSON Lines (blank lines are skipped).
     A byte order mark is accepted, and `.gz` is decompressed. JSON Lines none of which is an object make one
     problem together: of a table, of an object spread over lines, of binary data.
 
     Args:
-        path: the file.
+        path: the file, or what `rm.groups.locate` takes for files.
         report: called with every problem, in the order of the file.
         max_line_bytes: a longer line of JSON Lines is a problem, not a crash.
         what: what a row is meant to be, for the messages.
+
+    Raises:
+        ConfigError, RunError: a repository of the hub that cannot be read.
+        MissingExtra: a table, and no pyarrow.
     """
-    file = str(path)
+    for file in locate(path, report, what):
+        for row in _file_rows(file, report, max_line_bytes, what):
+            yield row._replace(file=file.name)
+
+
+def _file_rows(located: DataFile, report: Report, max_line_bytes: int, what: str) -> Iterator[Row]:
+    file, path = located
     count = 0
     try:
-        with _open(Path(path)) as stream:
+        if path.suffix in TABLES:
+            for count, value in enumerate(table_rows(path), 1):
+                yield Row(count, value)
+            if not count:
+                report(Problem(file, 0, "", f"at least one {what}", "an empty table"))
+            return
+        with _open(path) as stream:
             for row in _stream_rows(stream, file, report, max_line_bytes, what):
                 count += 1
                 yield row
     except FileNotFoundError:
         report(Problem(file, 0, "", f"a file of {what}s", "no such file"))
-    except IsADirectoryError:
-        report(Problem(file, 0, "", f"a file of {what}s", "a directory", "Name the files in it."))
+    except DamagedTable as error:
+        report(Problem(file, 0, "", f"a whole {path.suffix} file", f"damaged after {count} rows ({error})"))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         report(Problem(file, 0, "", "a whole gzip file", f"damaged after {count} rows ({error})"))
     except OSError as error:

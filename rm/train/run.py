@@ -26,6 +26,7 @@ from rm.evaluate.score import Scorer, rows_of
 from rm.evaluate.scored import ScoredGroup
 from rm.files import check_target, replace_directory, write_text_whole
 from rm.groups import Group, load_groups
+from rm.groups.read import data_files
 from rm.groups.similarity import overlap
 from rm.losses import LOSSES, get_dimension_loss, get_loss
 from rm.model import LoadedModel
@@ -113,7 +114,10 @@ def check_run(config: TrainConfig) -> Prepared:
     labelled = any(c.rubric or c.total is not None for group in train for c in group.candidates)
     if not (labelled or config.loss.weights.ranking):
         raise ConfigError("loss.weights.ranking is 0 and no training trace has labels: there is nothing to learn.")
-    facts = {"train": data_facts(config.data.train), "dev": data_facts(config.data.dev)}
+    facts = {
+        "train": data_facts(data_files(config.data.train)),
+        "dev": data_facts(data_files(config.data.dev)),
+    }
     return Prepared(rubric, objective, train, dev, tuple(_data_notes(train, dev)), facts)
 
 

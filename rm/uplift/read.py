@@ -69,7 +69,7 @@ def load_problems(
     reader = _Reader()
     for path in [paths] if isinstance(paths, str | Path) else paths:
         for row in read_rows(path, reader.mistakes.append, what="problem"):
-            reader.take(str(path), row)
+            reader.take(row.file, row)
     problems = reader.finished()
     if reader.mistakes:
         files = list(dict.fromkeys(mistake.file for mistake in reader.mistakes))

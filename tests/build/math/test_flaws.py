@@ -8,8 +8,8 @@ from fractions import Fraction
 import pytest
 
 from rm.build.math.flaws import FLAWS, Flaw, slipped
-from rm.lab.stories import Story, story
 from rm.build.math.traces import parse_trace, trace_text
+from rm.lab.stories import Story, story
 
 Pair = tuple[Story, Flaw]
 CARRIED = ("arithmetic_slip", "wrong_operation", "misread_quantity")
