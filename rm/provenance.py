@@ -12,8 +12,8 @@ PACKAGES = ("tracelift-rm", "torch", "transformers", "peft", "accelerate", "toke
 
 
 def data_facts(files: Iterable[tuple[str, Path]]) -> list[dict[str, str]]:
-    """Name and SHA-256 of each file, from its name and where it lies. Of a local one the directory is left out, since it
-    means nothing elsewhere; the name of one on the hub is kept whole."""
+    """Name and SHA-256 of each file, from its name and where it lies. Of a local one the directory is left out, since
+    it means nothing elsewhere; the name of one on the hub is kept whole."""
     return [{"file": name if ":" in name else Path(name).name, "sha256": file_hash(path)} for name, path in files]
 
 

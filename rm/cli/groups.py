@@ -1,4 +1,4 @@
-"""`tracelift-rm groups check|split`: look into files of groups; split them into train and dev."""
+"""`tracelift-rm groups check|split|import`: look into files of groups, split them, make them of others' files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from rm.cli import import_groups
 from rm.errors import PRINTED, Problem
 
 if TYPE_CHECKING:
@@ -23,10 +24,11 @@ _PATH_HELP = "JSON Lines or JSON, plain or .gz; Parquet; a folder; or ORG/NAME:p
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb `groups`."""
-    parser = subparsers.add_parser("groups", help="check or split files of groups", description=__doc__)
+    parser = subparsers.add_parser("groups", help="check, split or import files of groups", description=__doc__)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     _add_check(verbs)
     _add_split(verbs)
+    import_groups.add(verbs)
 
 
 def _add_check(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -73,7 +75,7 @@ def _check(args: argparse.Namespace) -> int:
     _print_warnings(report)
     if not report.ok or report.summary is None:
         return 1
-    print(_table(report.summary))
+    print(summary_table(report.summary))
     return 0
 
 
@@ -120,7 +122,8 @@ def _print_warnings(report: CheckReport) -> None:
             print(f"  ... and {len(warnings) - _EXAMPLES} more; --json gives all.", file=sys.stderr)
 
 
-def _table(summary: Summary) -> str:
+def summary_table(summary: Summary) -> str:
+    """What groups consist of, a line each."""
     rows = [
         ("groups", f"{summary.groups:,}"),
         ("candidates", f"{summary.candidates:,}"),
