@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,14 +113,6 @@ class Tally:
             problem_characters=Lengths.of(self._problem_characters),
             reasoning_characters=Lengths.of(self._reasoning_characters),
         )
-
-
-def summarise(groups: Iterable[Group]) -> Summary | None:
-    """The summary of these groups; None where there are none."""
-    tally = Tally()
-    for group in groups:
-        tally.add(group)
-    return tally.summary()
 
 
 def _by_count(counts: Counter[str]) -> dict[str, int]:

@@ -138,7 +138,7 @@ class _Reader:
                 row.wrong("problem_id", f"one oracle a problem ({first.file}:{first.line} has this one)", problem_id)
             self.oracles[problem_id] = parse_oracle(row.row, problem_id, row.wrong, row.file, row.line)
             return
-        if first_place := self.groups.first_place_of(problem_id, f"{row.file}:{row.line}"):
+        if first_place := self.groups.first_place_of(problem_id, row.file, row.line):
             fix = "Give one of them another id, or leave one out."
             row.wrong("problem_id", f"an id of its own ({first_place} has this one)", shown(problem_id), fix)
             return

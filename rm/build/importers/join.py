@@ -23,8 +23,8 @@ from types import TracebackType
 from typing import Any
 
 from rm.build.importers.base import Dropped, Trace
-from rm.groups.schema import DEFAULT_NEGATIVE_KIND
-from rm.groups.similarity import SHINGLE
+from rm.groups.schema import DEFAULT_NEGATIVE_KIND, problem_key
+from rm.groups.similarity import shingles_of
 
 NEAR = 0.9
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -72,11 +72,6 @@ class Spool:
         for number in range(self._problems):
             rows = self._database.execute("SELECT place, body FROM traces WHERE number = ? ORDER BY rowid", (number,))
             yield [(Trace(**json.loads(body)), place) for place, body in rows]
-
-
-def problem_key(problem: str) -> str:
-    """A problem without what a copy may differ in, as `Group.problem_key`."""
-    return " ".join(unicodedata.normalize("NFKC", problem).casefold().split())
 
 
 def group_of(found: Sequence[tuple[Trace, str]], importer: str, dropped: Dropped) -> Row | None:
@@ -149,7 +144,7 @@ def _distinct(found: Sequence[tuple[Trace, str]], dropped: Dropped) -> list[Trac
             dropped.add("traces that are called both right and flawed", place)
             continue
         alike = shingles.setdefault((trace.positive, tuple(_NUMBER.findall(trace.reasoning))), [])
-        own = {words[i : i + SHINGLE] for i in range(max(1, len(words) - SHINGLE + 1))}
+        own = shingles_of(words)
         if any(len(own & other) >= NEAR * len(own | other) for other in alike):
             dropped.add("near-duplicates of a trace of the same problem", place)
             continue
