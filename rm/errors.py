@@ -48,7 +48,12 @@ class TraceLiftError(Exception):
 
 
 class DataError(TraceLiftError):
-    """Data that cannot be used, with every problem found in it; of very many, the first ones, and `total`, their number."""
+    """Data that cannot be used, with every problem found in it; of very many, the first, and how many there are.
+
+    Args:
+        problems: all of them, or the first.
+        total: their number, where `problems` does not hold all.
+    """
 
     def __init__(self, problems: Sequence[Problem], total: int = 0) -> None:
         if not problems:

@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, overload
+from zipfile import BadZipFile
 
 import numpy as np
 from tqdm import tqdm
@@ -207,13 +208,13 @@ class _Copy:
 def _read_index(key: str, files: Sequence[DataFile], rubric: Rubric | None) -> LargeGroups | None:
     """The groups of an index; None where there is none, or no whole one."""
     try:
-        with np.load(_index_file(key), allow_pickle=False) as index:
+        with _index_file(key).open("rb") as stream, np.load(stream, allow_pickle=False) as index:
             places, facts = index["places"], json.loads(str(index["facts"]))
         read_from = _read_from(key, files, facts["copied"])
         if places.dtype != _PLACE or not all(file.path.exists() for file in read_from):
             return None
         return LargeGroups(read_from, places, LabelCounts(**facts["counts"]), rubric, key)
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
 
 

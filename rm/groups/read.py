@@ -58,8 +58,8 @@ def load_groups(paths: Paths, rubric: Rubric | None = None) -> Sequence[Group]:
             and candidates keep the labels of these dimensions only. Else they keep whatever labels there are.
 
     Returns:
-        the groups, in the order of files and lines: a tuple, or of large files a sequence that reads a group whenever it
-        is asked for it (`rm.groups.large.LargeGroups`).
+        the groups, in the order of files and lines: a tuple, or of large files a sequence that reads a group whenever
+        it is asked for it (`rm.groups.large.LargeGroups`).
 
     Raises:
         DataError: with every problem in every file.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,7 +70,7 @@ class Tally:
         self._kinds: Counter[str] = Counter()
         self._sources: Counter[str] = Counter()
         self._task_types: Counter[str] = Counter()
-        self._labels: dict[str, Counter[int]] = {}
+        self._labels: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._problem_characters = array("L")
         self._reasoning_characters = array("L")
 
@@ -91,7 +91,7 @@ class Tally:
             if candidate.rubric is not None:
                 self._counts["labelled"] += 1
                 for name, level in candidate.rubric.items():
-                    self._labels.setdefault(name, Counter())[level] += 1
+                    self._labels[name][level] += 1
 
     def summary(self) -> Summary | None:
         """Of the groups so far; None where there are none."""

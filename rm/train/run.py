@@ -250,8 +250,8 @@ def _data_notes(train: Sequence[Group], dev: Sequence[Group]) -> list[str]:
     counts = label_counts(train)
     if counts.unlabelled:
         notes.append(
-            f"{counts.unlabelled} of {counts.candidates} training traces have no rubric labels: the dimension and total "
-            "losses skip them, the ranking loss takes positives over negatives."
+            f"{counts.unlabelled} of {counts.candidates} training traces have no rubric labels: the dimension and "
+            "total losses skip them, the ranking loss takes positives over negatives."
         )
     if dev:
         shared = _shared(train, dev)
