@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -97,8 +98,9 @@ def _saved(below: Sequence[str], fetch: Callable[[str], Path]) -> list[str]:
     """The files of datasets that were saved by `datasets`, each in its order; caches beside them are left out."""
     files = []
     for state in (file for file in below if PurePosixPath(file).name == SAVED_DATASET):
-        listed = json.loads(fetch(state).read_text(encoding="utf-8")).get("_data_files", [])
-        files += [str(PurePosixPath(state).parent / each["filename"]) for each in listed]
+        with suppress(ValueError, KeyError, TypeError):  # a file of this name that is something else
+            listed = json.loads(fetch(state).read_text(encoding="utf-8"))["_data_files"]
+            files += [str(PurePosixPath(state).parent / each["filename"]) for each in listed]
     return [file for file in files if file in below]
 
 

@@ -8,6 +8,7 @@ said.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
@@ -50,8 +51,13 @@ def traces(row: RowReader) -> Iterator[Trace]:
 
 def task_of(fields: Mapping[str, Any]) -> Task:
     """Code where the judge scored by the dimensions of the code rubric, else mathematics."""
-    code, maths = (set(Rubric.load(name).dimension_names) for name in ("code", "math"))
-    return "code" if (code - maths) & set(fields.get("rubric_scores") or {}) else "math"
+    code = set(_dimensions("code")) - set(_dimensions("math"))
+    return "code" if code & set(fields.get("rubric_scores") or {}) else "math"
+
+
+@functools.cache
+def _dimensions(task: Task) -> tuple[str, ...]:
+    return Rubric.load(task).dimension_names
 
 
 def _trace(
@@ -74,7 +80,7 @@ def _trace(
 
 def labels(row: RowReader, fields: Mapping[str, Any], task: Task, *, positive: bool) -> Mapping[str, float] | None:
     """Labels and total from the judge's scores; None, and counted, where they are not all there."""
-    names = Rubric.load(task).dimension_names
+    names = _dimensions(task)
     if positive and task == "math":
         return {**dict.fromkeys(names, TOP), TOTAL: 1.0}
     scores = fields.get("rubric_scores")

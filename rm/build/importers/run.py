@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from rm.groups.rows import Row, read_rows, surrogate_problem
 from rm.groups.schema import Group
 from rm.groups.summary import Summary, Tally
 from rm.uplift.problems import Problem as Checked
+from rm.uplift.verifiers.base import Verdict, Verifier
 from rm.uplift.verifiers.table import make_verifier
 
 
@@ -62,7 +63,7 @@ def import_groups(
     limit: int | None = None,
     force: bool = False,
     progress: bool = False,
-    announce: Any = None,
+    announce: Callable[[Importer], object] = lambda importer: None,
 ) -> Imported:
     """Convert files to groups and write them as JSON Lines; the same files give the same groups.
 
@@ -73,7 +74,7 @@ def import_groups(
         limit: write only so many groups, the first.
         force: replace `out`.
         progress: bars on stderr.
-        announce: called with the importer and whether it was asked for.
+        announce: called with the importer, before the rows are read.
 
     Raises:
         ConfigError: an unknown importer, or rows that none knows; `out` exists.
@@ -86,11 +87,10 @@ def import_groups(
     if first is None:
         raise DataError(problems)
     importer = find_importer(name) if name else detect_importer(first.value, f"{first.file}:{first.line}")
-    if announce is not None:
-        announce(importer)
+    announce(importer)
     with ExitStack() as stack:
         spool = stack.enter_context(Spool())
-        judge = _judge(stack)
+        judge = stack.enter_context(_verifying())
         count, traces = 0, 0
         for row in tqdm(_with_first(first, rows), "rows", unit=" rows", disable=None if progress else True):
             count += 1
@@ -164,29 +164,28 @@ def _groups(
         yield json.dumps(row, ensure_ascii=False), group
 
 
-def _judge(stack: ExitStack) -> Judge:
-    """Verifies answers by `rm.uplift.verifiers`, which start with the first one."""
-    running: list[Any] = []
-
-    def start() -> tuple[asyncio.Runner, Any]:
-        verifier = make_verifier("math")
-        runner = stack.enter_context(asyncio.Runner())
-        stack.callback(lambda: runner.run(verifier.close()))
-        return runner, verifier
+@contextmanager
+def _verifying() -> Iterator[Judge]:
+    """A judge by `rm.uplift.verifiers`; the verifier is made for the first answer."""
+    verifier: Verifier | None = None
+    outcomes = {"passed": True, "failed": False}
 
     def judge(answers: Sequence[str], reference: str) -> list[bool | None]:
-        if not running:
-            running.extend(start())
-        runner, verifier = running
+        nonlocal verifier
+        verifier = found = verifier or make_verifier("math")
         problem = Checked("", "", "math", answer=reference)
 
-        async def all_of_them() -> list[Any]:
-            return await asyncio.gather(*(verifier.verify(answer, problem) for answer in answers))
+        async def all_of_them() -> list[Verdict]:
+            return await asyncio.gather(*(found.verify(answer, problem) for answer in answers))
 
-        outcomes = {"passed": True, "failed": False}
         return [outcomes.get(verdict.outcome) for verdict in runner.run(all_of_them())]
 
-    return judge
+    with asyncio.Runner() as runner:
+        try:
+            yield judge
+        finally:
+            if verifier is not None:
+                runner.run(verifier.close())
 
 
 def _nothing(paths: Sequence[str], dropped: Dropped) -> Problem:
