@@ -3,9 +3,10 @@
 Traces wait in a temporary database on disk; one problem's are held at a time. Groups come in the order in which their
 problems were met, traces in the order of the files.
 
-Two traces of one side are nearly the same where they have the same numbers in the same order and their sets of
-character 5-grams have a Jaccard similarity of at least `NEAR`; the first one stays. Traces that differ in a number are
-never merged: a single digit is what many flaws are made of.
+Two traces of one side are the same where nothing but case, spacing and punctuation differs, and nearly the same where
+they are of one kind, have the same numbers and signs of calculation in the same order, and sets of character 5-grams
+with a Jaccard similarity of at least `NEAR`; the first one stays. Traces that differ in a number or a sign are never
+merged: a single digit is what many flaws are made of.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from types import TracebackType
 from typing import Any
 
 from rm.build.importers.base import Dropped, Trace
-from rm.groups.schema import DEFAULT_NEGATIVE_KIND, problem_key
+from rm.groups.schema import DEFAULT_NEGATIVE_KIND, POSITIVE_KIND, problem_key
 from rm.groups.similarity import shingles_of
 
 NEAR = 0.9
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_WORD = re.compile(r"\w+(?:[.,]\d+)*|[-+*/=^<>%$]")
+_SIGNS = r"[-+*/=^<>%×÷·−–]"
+_CALCULATED = re.compile(rf"\d+(?:[.,]\d+)*|{_SIGNS}")
+_WORD = re.compile(rf"\w+(?:[.,]\d+)*|{_SIGNS}")
 
 Row = dict[str, Any]
 
@@ -137,17 +139,20 @@ def _distinct(found: Sequence[tuple[Trace, str]], dropped: Dropped) -> list[Trac
     for trace, _ in found:
         by_words.setdefault(_words(trace), set()).add(trace.positive)
     kept: list[Trace] = []
-    shingles: dict[tuple[bool, tuple[str, ...]], list[set[str]]] = {}
+    seen: set[str] = set()
+    shingles: dict[tuple[str, ...], list[set[str]]] = {}
     for trace, place in found:
         words = _words(trace)
         if len(by_words[words]) > 1:
             dropped.add("traces that are called both right and flawed", place)
             continue
-        alike = shingles.setdefault((trace.positive, tuple(_NUMBER.findall(trace.reasoning))), [])
+        side = POSITIVE_KIND if trace.positive else trace.kind
+        alike = shingles.setdefault((side, *_CALCULATED.findall(trace.reasoning)), [])
         own = shingles_of(words)
-        if any(len(own & other) >= NEAR * len(own | other) for other in alike):
+        if words in seen or any(len(own & other) >= NEAR * len(own | other) for other in alike):
             dropped.add("near-duplicates of a trace of the same problem", place)
             continue
+        seen.add(words)
         alike.append(own)
         kept.append(trace)
     return kept

@@ -58,7 +58,7 @@ def test_a_side_that_is_missing_is_counted():
     assert dropped == {"groups without a flawed trace": 1, "groups without a right trace": 1}
 
 
-LONG = "First we add the apples of Tom to those of Ann and find that there are 12 of them in the basket."
+LONG = "First we add the apples of Tom to those of Ann and find that there are 5 + 7 = 12 of them in the basket."
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,7 @@ LONG = "First we add the apples of Tom to those of Ann and find that there are 1
         (LONG.upper().replace(",", " ;").replace(".", "!!\n"), 1),
         (LONG.replace("basket", "baskets"), 1),
         (LONG.replace("12", "13"), 2),
+        (LONG.replace("+", "*"), 2),
         ("Another text with 12 in it.", 2),
     ],
 )
@@ -75,6 +76,13 @@ def test_near_duplicates_of_a_side_are_left_out_but_no_other_number_is(other, ke
     [group], dropped = joined(trace(LONG, True), trace("w", False), trace(other, True))
     assert len(group["positive_pool"]) == kept
     assert sum(dropped.values()) == 2 - kept
+
+
+def test_kinds_of_flaws_that_differ_by_a_word_are_kept_apart():
+    flaws = (trace(LONG, False, kind="slip"), trace(LONG.replace("add", "take"), False, kind="wrong_operation"))
+    [group], dropped = joined(trace("right", True), *flaws, trace(LONG + " ...", False, kind="third"))
+    assert [each["negative_kind"] for each in group["negative_bank"]] == ["slip", "wrong_operation"]
+    assert sum(dropped.values()) == 1
 
 
 def test_a_trace_that_is_called_both_is_neither():
