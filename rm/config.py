@@ -108,8 +108,8 @@ class DataConfig:
     """Files of groups.
 
     Args:
-        train: JSONL or JSON files.
-        dev: held-out files; empty trains without evaluation.
+        train: files of groups, folders, or names on the hub, see `load_groups`.
+        dev: held-out ones; empty trains without evaluation.
         negatives_per_group: `all`, or how many are drawn anew each epoch by seed and epoch.
     """
 

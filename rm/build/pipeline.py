@@ -114,7 +114,11 @@ def build_groups(
     check_output(out)
     path = check_file(out, force, files)
     maker = maker or maker_of(config)
-    data = {"files": data_facts(files), "licence": config.seeds.licence, "maker": dict(maker.identity)}
+    data = {
+        "files": data_facts((str(file), Path(file)) for file in files),
+        "licence": config.seeds.licence,
+        "maker": dict(maker.identity),
+    }
     identity = {"config": deciding(config), "data": data, "version": versions().get("tracelift-rm")}
     refused, repeated = Refused(), Counter[str]()
     with WorkFile(path, identity, version=FORMAT) as work:

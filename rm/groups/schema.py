@@ -80,7 +80,7 @@ class Group:
 
     @property
     def problem_key(self) -> str:
-        """The problem without what a copy may differ in."""
+        """The problem as `problem_key` makes it."""
         return problem_key(self.problem)
 
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rm.config import config_to_dict
 from rm.errors import ConfigError, MissingExtra, RunError
+from rm.groups.read import data_files
 from rm.planner.config import GrpoSettings, PlannerConfig
 from rm.planner.data import Prompts, make_prompts, problem_row, training_dataset
 from rm.planner.model import adapters, base_source, dtype_of, load_base, loading, positions_of
@@ -22,7 +23,7 @@ from rm.planner.prompts import PROMPT_VERSION, check_prompt
 from rm.planner.rewards import OpenReward, check_choice, check_scores, is_server, opened
 from rm.planner.samples import Intake
 from rm.precision import has_fast_bfloat16
-from rm.provenance import data_facts
+from rm.provenance import data_facts, file_hash
 from rm.reward.manifest import BUNDLE
 from rm.text.tokenizer import load_tokenizer
 from rm.train.checkpoints import has_ended, last_checkpoint, step_of
@@ -148,7 +149,7 @@ def prepare(config: PlannerConfig, *, resume: bool = False, force: bool = False)
     rows = load_problems(config.data.train, traces="none", limit=config.data.limit or None)
     if not rows:
         raise ConfigError("data.train: there are no problems in these files.")
-    data = data_facts(config.data.train)
+    data = data_facts(data_files(config.data.train))
     inputs = (*config.data.train, config.planner.base, *([] if is_server(config.reward) else [config.reward.source]))
     output = check_run_directory(
         config.output, identity_of(config, data), FREE_TO_CHANGE, inputs, resume=resume, force=force
@@ -349,6 +350,6 @@ def first_item(problem: Problem) -> dict[str, Any]:
 def identity_of(config: PlannerConfig, data: Sequence[dict[str, str]]) -> Identity:
     """What makes a run this run: its settings, and the content of its data and its bundle wherever they lie."""
     manifest = Path(config.reward.source).expanduser() / BUNDLE
-    bundle = data_facts([manifest])[0]["sha256"] if manifest.is_file() else ""
+    bundle = file_hash(manifest) if manifest.is_file() else ""
     content = {"train": [item["sha256"] for item in data], "bundle": bundle, "prompts": PROMPT_VERSION}
     return {**config_to_dict(config), "content": content}

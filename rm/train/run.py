@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.util
 import json
 import os
@@ -26,6 +27,8 @@ from rm.evaluate.score import Scorer, rows_of
 from rm.evaluate.scored import ScoredGroup
 from rm.files import replace_directory
 from rm.groups import Group, load_groups
+from rm.groups.large import LargeGroups, label_counts
+from rm.groups.read import data_files
 from rm.groups.similarity import overlap
 from rm.losses import LOSSES, get_dimension_loss, get_loss
 from rm.model import LoadedModel
@@ -78,8 +81,8 @@ class Prepared:
 
     rubric: Rubric
     objective: Objective
-    train: tuple[Group, ...]
-    dev: tuple[Group, ...]
+    train: Sequence[Group]
+    dev: Sequence[Group]
     notes: tuple[str, ...]
     data: dict[str, list[dict[str, str]]]
 
@@ -98,10 +101,12 @@ def check_run(config: TrainConfig) -> Prepared:
     objective = objective_of(config)
     train = load_groups(config.data.train, rubric)
     dev = load_groups(config.data.dev, rubric) if config.data.dev else ()
-    labelled = any(c.rubric or c.total is not None for group in train for c in group.candidates)
-    if not (labelled or config.loss.weights.ranking):
+    if not (config.loss.weights.ranking or label_counts(train).judged):
         raise ConfigError("loss.weights.ranking is 0 and no training trace has labels: there is nothing to learn.")
-    facts = {"train": data_facts(config.data.train), "dev": data_facts(config.data.dev)}
+    facts = {
+        "train": data_facts(data_files(config.data.train)),
+        "dev": data_facts(data_files(config.data.dev)),
+    }
     return Prepared(rubric, objective, train, dev, tuple(_data_notes(train, dev)), facts)
 
 
@@ -230,15 +235,14 @@ def _config_problems(config: TrainConfig) -> list[str]:
 
 def _data_notes(train: Sequence[Group], dev: Sequence[Group]) -> list[str]:
     notes = []
-    unlabelled = sum(candidate.rubric is None for group in train for candidate in group.candidates)
-    if unlabelled:
-        count = sum(len(group.candidates) for group in train)
+    counts = label_counts(train)
+    if counts.unlabelled:
         notes.append(
-            f"{unlabelled} of {count} training traces have no rubric labels: the dimension and total losses skip "
-            "them, the ranking loss takes positives over negatives."
+            f"{counts.unlabelled} of {counts.candidates} training traces have no rubric labels: the dimension and "
+            "total losses skip them, the ranking loss takes positives over negatives."
         )
     if dev:
-        shared = overlap(train, dev).near_duplicates
+        shared = _shared(train, dev)
         if shared:
             notes.append(
                 f"Warning: {shared} of {len(dev)} dev problems are in the training data, or nearly. Dev "
@@ -247,11 +251,21 @@ def _data_notes(train: Sequence[Group], dev: Sequence[Group]) -> list[str]:
     return notes
 
 
+def _shared(train: Sequence[Group], dev: Sequence[Group]) -> int:
+    """Dev problems that are in the training data, or nearly; of a large set this is computed once."""
+    if not isinstance(train, LargeGroups):
+        return overlap(train, dev).near_duplicates
+    keys = hashlib.sha256("\n".join(group.problem_key for group in dev).encode()).hexdigest()
+    return train.remembered(f"shared with {keys}", lambda: overlap(train, dev, progress=True).near_duplicates)
+
+
 def _text_notes(tokenized: TokenizedSet, max_length: int, asked: int) -> list[str]:
     notes = []
     if max_length < asked:
         notes.append(f"text.max_length is lowered from {asked} to {max_length}, the positions that the backbone has.")
-    if tokenized.overflow.truncated or tokenized.overflow.unscorable:
+    if tokenized.overflow is None:
+        notes.append("The training set is large: texts are tokenized when drawn; what does not fit is left out then.")
+    elif tokenized.overflow.truncated or tokenized.overflow.unscorable:
         notes.append(f"Training text: {tokenized.overflow}.")
     if tokenized.dropped:
         notes.append(f"{tokenized.dropped} training groups are left out: no positive or no negative of theirs fits.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from rm.config import CLOSED, Bool, NonNegativeInt, PositiveInt
 from rm.errors import ConfigError
+from rm.files import cache_folder
 from rm.uplift.estimate import OFFICIAL, Adaptive, Sampled
 from rm.uplift.executors.base import Executor, Sampling
 from rm.uplift.executors.config import ArithmeticConfig, ExecutorConfig, likelihoods_refused
@@ -156,11 +156,5 @@ class UpliftConfig:
 
 
 def default_cache() -> Path:
-    """Of baselines."""
-    return user_cache("baselines.sqlite")
-
-
-def user_cache(name: str) -> Path:
-    """A file of ours in the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(root) if root else Path.home() / ".cache") / "tracelift-rm" / name
+    """In the user's cache folder, `rm.files.cache_folder`."""
+    return cache_folder() / "baselines.sqlite"

@@ -70,7 +70,7 @@ def load_problems(
     reader = _Reader()
     for path in [paths] if isinstance(paths, str | Path) else paths:
         for row in read_rows(path, reader.mistakes.append, what="problem"):
-            reader.take(str(path), row)
+            reader.take(row.file, row)
     problems = reader.finished()
     if reader.mistakes:
         files = list(dict.fromkeys(mistake.file for mistake in reader.mistakes))
@@ -156,7 +156,7 @@ class _Reader:
                 row.wrong("problem_id", f"one oracle a problem ({first.file}:{first.line} has this one)", problem_id)
             self.oracles[problem_id] = parse_oracle(row.row, problem_id, row.wrong, row.file, row.line)
             return
-        if first_place := self.groups.first_place_of(problem_id, row.place):
+        if first_place := self.groups.first_place_of(problem_id, row.file, row.line):
             fix = "Give one of them another id, or leave one out."
             row.wrong("problem_id", f"an id of its own ({first_place} has this one)", shown(problem_id), fix)
             problem_id = row.place

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from rm.config import TrainConfig
 from rm.errors import ConfigError, DataError, RunError
+from rm.groups import large
 from rm.train import check_run, check_training, train
 
 MakeConfig = Callable[..., TrainConfig]
@@ -74,6 +75,38 @@ def test_the_result_says_what_it_comes_from(config: MakeConfig, run: Path, train
     assert facts["groups"] == {"train": 10, "dev": 0}
     assert facts["data"]["train"][0]["file"] == train_file.name
     assert facts["config"]["train"]["learning_rate"] == 0.01
+
+
+def test_a_run_on_groups_too_large_for_memory_is_the_same_run(
+    config: MakeConfig,
+    run: Path,
+    dev_file: Path,
+    tmp_path: Path,
+    log: Log,
+    same_weights: Same,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train(config(**evaluated(dev_file)))
+    kept = run.rename(tmp_path / "in-memory")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(large, "LARGE_BYTES", 0)
+    report = check_training(config(**evaluated(dev_file)))
+    assert (report.groups, report.steps) == (10, 8)
+    assert "Texts are looked at of the first 2,000 groups only." in report.notes
+    result = train(config(**evaluated(dev_file)))
+    assert "texts are tokenized when drawn" in capsys.readouterr().err
+    same_weights(result.model, kept / "model")
+    assert [line.get("loss") for line in log(run)] == [line.get("loss") for line in log(kept)]
+
+
+def test_data_may_lie_on_the_hub(config: MakeConfig, train_file: Path, dev_file: Path, reachable_hub: Any) -> None:
+    files = {"math/train.jsonl": train_file.read_bytes(), "math/dev.jsonl": dev_file.read_bytes()}
+    reachable_hub.files["datasets/org/groups"] = files
+    names = {"data.train": ["org/groups:math/train.jsonl"], "data.dev": ["org/groups:math/dev.jsonl"]}
+    there, here = check_run(config(**names)), check_run(config(**{"data.dev": [str(dev_file)]}))
+    assert [group.raw for group in there.train] == [group.raw for group in here.train]
+    assert there.data["train"] == [{**here.data["train"][0], "file": "org/groups:math/train.jsonl"}]
 
 
 # ---- when it stops ----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from rm.build.llm.ledger import Prices
 from rm.build.seed import Seed
 from rm.config import CLOSED, Bool, NonNegativeFloat, NonNegativeInt, PositiveInt
 from rm.errors import ConfigError
-from rm.uplift.config import user_cache
+from rm.files import cache_folder
 from rm.uplift.executors.base import Sampling
 from rm.uplift.executors.config import OpenAIConfig
 
@@ -192,7 +192,7 @@ class LlmConfig:
 
     def cache_path(self) -> Path:
         """Where replies are kept."""
-        return Path(self.cache).expanduser() if self.cache else user_cache("replies.sqlite")
+        return Path(self.cache).expanduser() if self.cache else cache_folder() / "replies.sqlite"
 
 
 def _deciding(config: ModelConfig) -> dict[str, Any]:
