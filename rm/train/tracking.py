@@ -126,6 +126,13 @@ def _log_in_to_wandb() -> None:
         ) from error
 
 
+def start_facts(output: Path) -> dict[str, Any]:
+    """Dev metrics before the first step, as the log has them; empty where there was no evaluation then."""
+    path = output / LOG
+    rows = [json.loads(line) for line in _whole_lines(path)[:2]] if path.is_file() else []
+    return next((row for row in rows if row["step"] == 0 and "eval_pair_accuracy" in row), {})
+
+
 def _whole_lines(path: Path) -> list[str]:
     """Lines that were written to the end; a killed run may leave half a line."""
     text = path.read_text(encoding="utf-8")
