@@ -65,7 +65,13 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _plain(result: TrainResult) -> dict[str, object]:
-    return {"model": str(result.model), "steps": result.steps, "best": result.best, "notes": list(result.notes)}
+    return {
+        "model": str(result.model),
+        "steps": result.steps,
+        "start": result.start,
+        "best": result.best,
+        "notes": list(result.notes),
+    }
 
 
 def _result_page(result: TrainResult) -> str:
@@ -74,6 +80,11 @@ def _result_page(result: TrainResult) -> str:
         lines.append(
             f"Kept: step {result.best['step']}, dev pairs {result.best['eval_pair_accuracy']:.3f}, "
             f"groups {result.best['eval_group_accuracy']:.3f}."
+        )
+    if result.start:
+        lines.append(
+            f"Before: dev pairs {result.start['eval_pair_accuracy']:.3f}, "
+            f"groups {result.start['eval_group_accuracy']:.3f}."
         )
     lines.append(f"Next: tracelift-rm evaluate {result.model} GROUPS.jsonl --out {result.model.parent / 'evaluation'}")
     return "\n".join(lines)

@@ -37,7 +37,7 @@ from rm.train.checkpoints import has_ended, last_checkpoint, step_of, whole_or_g
 from rm.train.data import StepLoader, TokenizedSet, hash_seed, tokenize_groups
 from rm.train.directory import check_run_directory, open_run_directory, process_rank
 from rm.train.objective import Objective
-from rm.train.tracking import JsonlLog, Progress, set_up_wandb
+from rm.train.tracking import JsonlLog, Progress, set_up_wandb, start_facts
 from rm.train.trainer import BEST, GroupTrainer, best_facts, best_model
 
 MODEL = "model"
@@ -63,12 +63,14 @@ class TrainResult:
         model: directory of the trained reward model.
         steps: optimizer steps done.
         best: step and dev metrics of the model kept; empty without a dev set.
+        start: dev metrics of the model that training started from, where that is a reward model; else empty.
         notes: what a user should know, a sentence each.
     """
 
     model: Path
     steps: int
     best: dict[str, Any]
+    start: dict[str, Any]
     notes: tuple[str, ...]
 
 
@@ -180,11 +182,13 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         print(f"There is no checkpoint in {config.output} to go on from: the run starts at step 0.", file=sys.stderr)
     if checkpoint is not None and has_ended(checkpoint):
         if (output / MODEL / PROVENANCE).is_file():
-            return TrainResult(output / MODEL, step_of(checkpoint), best_facts(output), notes)
+            return TrainResult(output / MODEL, step_of(checkpoint), best_facts(output), start_facts(output), notes)
         trainer.restore_ended(checkpoint)
         return _finish(config, prepared, trainer, output, notes)
     if checkpoint is not None:
         loader.skip(step_of(checkpoint) % len(loader))
+    # Where training goes on from a reward model, its own figures say whether it is getting better.
+    args.eval_on_start = bool(dev) and bool(config.model.init_from) and checkpoint is None
     torch.manual_seed(hash_seed(config.train.seed, args.process_index))
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -440,19 +444,20 @@ def _finish(
     if trainer.args.should_save:
         with replace_directory(target, force=True) as staging:
             shutil.copytree(best, staging, dirs_exist_ok=True)
-            provenance = _provenance(config, prepared, steps, facts)
+            provenance = _provenance(config, prepared, steps, output)
             (staging / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(output / ".last.partial", ignore_errors=True)
-    return TrainResult(target, steps, facts, notes)
+    return TrainResult(target, steps, facts, start_facts(output), notes)
 
 
-def _provenance(config: TrainConfig, prepared: Prepared, steps: int, facts: dict[str, Any]) -> dict[str, Any]:
+def _provenance(config: TrainConfig, prepared: Prepared, steps: int, output: Path) -> dict[str, Any]:
     return {
         "config": config_to_dict(config),
         "rubric_fingerprint": prepared.rubric.fingerprint,
         "steps": steps,
         "groups": {"train": len(prepared.train), "dev": len(prepared.dev)},
         "data": prepared.data,
-        "dev_metrics": facts,
+        "dev_metrics": best_facts(output),
+        "dev_metrics_at_start": start_facts(output),
         "versions": versions(),
     }
