@@ -33,7 +33,7 @@ from rm.model.create import Recipe, create_model, position_limit
 from rm.precision import has_fast_bfloat16
 from rm.provenance import data_facts, versions
 from rm.rubric import Rubric
-from rm.train.checkpoints import has_ended, last_checkpoint, step_of, whole_or_gone
+from rm.train.checkpoints import has_ended, last_checkpoint, restore_ended, step_of, whole_or_gone
 from rm.train.data import StepLoader, TokenizedSet, hash_seed, tokenize_groups
 from rm.train.directory import check_run_directory, open_run_directory, process_rank
 from rm.train.objective import Objective
@@ -183,7 +183,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
     if checkpoint is not None and has_ended(checkpoint):
         if (output / MODEL / PROVENANCE).is_file():
             return TrainResult(output / MODEL, step_of(checkpoint), best_facts(output), start_facts(output), notes)
-        trainer.restore_ended(checkpoint)
+        restore_ended(trainer, checkpoint)
         return _finish(config, prepared, trainer, output, notes)
     if checkpoint is not None:
         loader.skip(step_of(checkpoint) % len(loader))
@@ -433,31 +433,30 @@ def _finish(
     config: TrainConfig, prepared: Prepared, trainer: GroupTrainer, output: Path, notes: tuple[str, ...]
 ) -> TrainResult:
     """Put the best model (without a dev set: the last) in its final place, with its provenance."""
-    best, facts = best_model(output), best_facts(output)
-    steps = trainer.state.global_step
-    target = output / MODEL
+    best = best_model(output)
+    result = TrainResult(output / MODEL, trainer.state.global_step, best_facts(output), start_facts(output), notes)
     if best is None:
         last = output / ".last.partial"
         with whole_or_gone(last):
             trainer.save_model(str(last), _internal_call=True)
         best = last
     if trainer.args.should_save:
-        with replace_directory(target, force=True) as staging:
+        with replace_directory(result.model, force=True) as staging:
             shutil.copytree(best, staging, dirs_exist_ok=True)
-            provenance = _provenance(config, prepared, steps, output)
+            provenance = _provenance(config, prepared, result)
             (staging / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(output / ".last.partial", ignore_errors=True)
-    return TrainResult(target, steps, facts, start_facts(output), notes)
+    return result
 
 
-def _provenance(config: TrainConfig, prepared: Prepared, steps: int, output: Path) -> dict[str, Any]:
+def _provenance(config: TrainConfig, prepared: Prepared, result: TrainResult) -> dict[str, Any]:
     return {
         "config": config_to_dict(config),
         "rubric_fingerprint": prepared.rubric.fingerprint,
-        "steps": steps,
+        "steps": result.steps,
         "groups": {"train": len(prepared.train), "dev": len(prepared.dev)},
         "data": prepared.data,
-        "dev_metrics": best_facts(output),
-        "dev_metrics_at_start": start_facts(output),
+        "dev_metrics": result.best,
+        "dev_metrics_at_start": result.start,
         "versions": versions(),
     }
