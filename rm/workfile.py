@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rm.errors import ConfigError, RunError
 
@@ -63,7 +63,7 @@ class WorkFile:
             self._file.close()
             raise
 
-    def __enter__(self) -> WorkFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -26,7 +26,7 @@ from rm.precision import has_fast_bfloat16
 from rm.provenance import data_facts, file_hash
 from rm.reward.manifest import BUNDLE
 from rm.text.tokenizer import load_tokenizer
-from rm.train.checkpoints import has_ended, last_checkpoint, step_of
+from rm.train.checkpoints import has_ended, last_checkpoint, restore_ended, step_of
 from rm.train.directory import Identity, check_run_directory, open_run_directory, process_rank
 from rm.train.run import use_one_gpu
 from rm.train.tracking import JsonlLog, set_up_wandb
@@ -132,6 +132,7 @@ class Prepared:
 
     problems: tuple[Problem, ...]
     data: list[dict[str, str]]
+    identity: Identity
     args: GRPOConfig
     output: Path
 
@@ -151,10 +152,9 @@ def prepare(config: PlannerConfig, *, resume: bool = False, force: bool = False)
         raise ConfigError("data.train: there are no problems in these files.")
     data = data_facts(data_files(config.data.train))
     inputs = (*config.data.train, config.planner.base, *([] if is_server(config.reward) else [config.reward.source]))
-    output = check_run_directory(
-        config.output, identity_of(config, data), FREE_TO_CHANGE, inputs, resume=resume, force=force
-    )
-    return Prepared(rows, data, training_arguments(config, output), output)
+    identity = identity_of(config, data)
+    output = check_run_directory(config.output, identity, FREE_TO_CHANGE, inputs, resume=resume, force=force)
+    return Prepared(rows, data, identity, training_arguments(config, output), output)
 
 
 def train(config: PlannerConfig, *, resume: bool = False, force: bool = False) -> PlannerResult:
@@ -183,8 +183,7 @@ def train(config: PlannerConfig, *, resume: bool = False, force: bool = False) -
     args.model_init_kwargs = loading(source, config.planner) if config.grpo.beta and not config.lora.rank else None
     with opened(config.reward, str(args.device) if args.device.type == "cuda" else None) as reward:
         first = check_scores(reward, first_item(prepared.problems[0])) if args.process_index == 0 else None
-        identity = identity_of(config, prepared.data)
-        open_run_directory(output, identity, args, resume=resume, force=force)
+        open_run_directory(output, prepared.identity, args, resume=resume, force=force)
         provenance = Provenance(config, prepared.data, len(prepared.problems), reward, first)
         trainer = _trainer(config, args, model, tokenizer, prompts, reward)
         try:
@@ -231,7 +230,7 @@ def _run(
         trainer.sample_file.go_back_to(step_of(checkpoint) if checkpoint else 0)
     try:
         if checkpoint is not None and has_ended(checkpoint):
-            trainer.restore_ended(checkpoint)
+            restore_ended(trainer, checkpoint)
             if is_saved(output):
                 return PlannerResult(output / PLANNER, step_of(checkpoint), page.first_and_last(), ())
         else:

@@ -36,11 +36,11 @@ from rm.model.create import Recipe, create_model, position_limit
 from rm.precision import has_fast_bfloat16
 from rm.provenance import data_facts, versions
 from rm.rubric import Rubric
-from rm.train.checkpoints import has_ended, last_checkpoint, step_of, whole_or_gone
+from rm.train.checkpoints import has_ended, last_checkpoint, restore_ended, step_of, whole_or_gone
 from rm.train.data import StepLoader, TokenizedSet, hash_seed, tokenize_groups
 from rm.train.directory import check_run_directory, open_run_directory, process_rank
 from rm.train.objective import Objective
-from rm.train.tracking import JsonlLog, Progress, set_up_wandb
+from rm.train.tracking import JsonlLog, Progress, set_up_wandb, start_facts
 from rm.train.trainer import BEST, GroupTrainer, best_facts, best_model
 
 MODEL = "model"
@@ -66,12 +66,14 @@ class TrainResult:
         model: directory of the trained reward model.
         steps: optimizer steps done.
         best: step and dev metrics of the model kept; empty without a dev set.
+        start: dev metrics of the model that training started from, where that is a reward model; else empty.
         notes: what a user should know, a sentence each.
     """
 
     model: Path
     steps: int
     best: dict[str, Any]
+    start: dict[str, Any]
     notes: tuple[str, ...]
 
 
@@ -185,11 +187,13 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         print(f"There is no checkpoint in {config.output} to go on from: the run starts at step 0.", file=sys.stderr)
     if checkpoint is not None and has_ended(checkpoint):
         if (output / MODEL / PROVENANCE).is_file():
-            return TrainResult(output / MODEL, step_of(checkpoint), best_facts(output), notes)
-        trainer.restore_ended(checkpoint)
+            return TrainResult(output / MODEL, step_of(checkpoint), best_facts(output), start_facts(output), notes)
+        restore_ended(trainer, checkpoint)
         return _finish(config, prepared, trainer, output, notes)
     if checkpoint is not None:
         loader.skip(step_of(checkpoint) % len(loader))
+    # Where training goes on from a reward model, its own figures say whether it is getting better.
+    args.eval_on_start = bool(dev) and bool(config.model.init_from) and checkpoint is None
     torch.manual_seed(hash_seed(config.train.seed, args.process_index))
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -443,30 +447,30 @@ def _finish(
     config: TrainConfig, prepared: Prepared, trainer: GroupTrainer, output: Path, notes: tuple[str, ...]
 ) -> TrainResult:
     """Put the best model (without a dev set: the last) in its final place, with its provenance."""
-    best, facts = best_model(output), best_facts(output)
-    steps = trainer.state.global_step
-    target = output / MODEL
+    best = best_model(output)
+    result = TrainResult(output / MODEL, trainer.state.global_step, best_facts(output), start_facts(output), notes)
     if best is None:
         last = output / ".last.partial"
         with whole_or_gone(last):
             trainer.save_model(str(last), _internal_call=True)
         best = last
     if trainer.args.should_save:
-        with replace_directory(target, force=True) as staging:
+        with replace_directory(result.model, force=True) as staging:
             shutil.copytree(best, staging, dirs_exist_ok=True)
-            provenance = _provenance(config, prepared, steps, facts)
+            provenance = _provenance(config, prepared, result)
             (staging / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(output / ".last.partial", ignore_errors=True)
-    return TrainResult(target, steps, facts, notes)
+    return result
 
 
-def _provenance(config: TrainConfig, prepared: Prepared, steps: int, facts: dict[str, Any]) -> dict[str, Any]:
+def _provenance(config: TrainConfig, prepared: Prepared, result: TrainResult) -> dict[str, Any]:
     return {
         "config": config_to_dict(config),
         "rubric_fingerprint": prepared.rubric.fingerprint,
-        "steps": steps,
+        "steps": result.steps,
         "groups": {"train": len(prepared.train), "dev": len(prepared.dev)},
         "data": prepared.data,
-        "dev_metrics": facts,
+        "dev_metrics": result.best,
+        "dev_metrics_at_start": result.start,
         "versions": versions(),
     }

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from rm.config import CLOSED, Bool, NonNegativeInt, PositiveInt
+from rm.config import CLOSED, Bool, NonNegativeInt, PositiveInt, PositiveShare
 from rm.errors import ConfigError
 from rm.files import cache_folder
 from rm.uplift.estimate import OFFICIAL, Adaptive, Sampled
@@ -98,7 +98,7 @@ class SamplingConfig:
     """
 
     temperature: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 0.5
-    top_p: Annotated[float, Field(strict=True, gt=0, le=1)] = 1.0
+    top_p: PositiveShare = 1.0
     max_tokens: PositiveInt = 512
     stop: list[str] = field(default_factory=list)
 

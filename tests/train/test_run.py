@@ -41,6 +41,22 @@ def test_the_best_model_by_the_metric_is_the_result(
     same_weights(result.model, run / f"best-{best}")
 
 
+def test_a_run_that_goes_on_from_a_reward_model_evaluates_that_first(
+    config: MakeConfig, run: Path, dev_file: Path, log: Log, tmp_path: Path
+) -> None:
+    first = train(config(**evaluated(dev_file)))
+    assert first.start == {}
+    changes = {"model.init_from": str(first.model), "output": str(tmp_path / "on"), "train.learning_rate": 1.0}
+    result = train(config(**evaluated(dev_file, **changes)))
+    found = [line for line in log(tmp_path / "on") if "eval_ndcg" in line]
+    assert [line["step"] for line in found] == [0, 2, 4, 6, 8]
+    assert result.start == found[0]
+    assert found[0]["eval_pair_accuracy"] == pytest.approx(first.best["eval_pair_accuracy"])
+    assert result.best["value"] >= found[0]["eval_pair_accuracy"]  # what only got worse is not kept
+    resumed = train(config(**evaluated(dev_file, **changes)), resume=True)
+    assert resumed.start == found[0]
+
+
 def test_the_last_weights_are_evaluated_too(config: MakeConfig, run: Path, dev_file: Path, log: Log) -> None:
     train(config(**evaluated(dev_file, **{"train.max_steps": 5})))
     assert [line["step"] for line in log(run) if "eval_ndcg" in line] == [2, 4, 5]
