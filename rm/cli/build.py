@@ -156,9 +156,8 @@ def page(card: Card, out: str | Path) -> str:
         )
         flagged = [kind for kind, each in card.audit["kinds"].items() if each["flagged"]]
         if flagged:
-            rows.append(
-                ("flagged", f"{', '.join(flagged)}: above {card.audit['flag']:g}; see --rebalance.enabled true")
-            )
+            fix = "--rebalance.enabled true" if card.before is None else "a lower --rebalance.bound"
+            rows.append(("flagged", f"{', '.join(flagged)}: above {card.audit['flag']:g}; try {fix}"))
     if card.llm is not None:
         dropped = sum(sum(each["dropped"].values()) for each in card.llm["models"].values())
         cost = f", cost {card.llm['cost']:,.2f}" if card.llm["cost"] else ""
