@@ -170,14 +170,17 @@ def circular_step(solution: Solution, rng: random.Random) -> Variant | None:
         for user in solution.users[step]
     ]
     for step, equation, user in rng.sample(places, min(6, len(places))):
-        line = lines[step]
-        backward = _backward(line, equation, lines[user], style(lines))
+        backward = _backward(lines[step], equation, lines[user], style(lines))
         if backward is None:
             continue
-        changed, inverse, later = backward
+        changed, inverse, operands = backward
+        numbers, comes = _only_later(solution, step, lines[user], operands)
+        if not numbers:
+            continue
+        verb = "is" if len(numbers) == 1 else "are"
         why = (
-            f"step {step + 1}: gets {line.numbers[equation.result]} from {inverse}, "
-            f"but {later} is computed from it only in step {user + 1}"
+            f"step {step + 1}: gets {lines[step].numbers[equation.result]} from {inverse}, "
+            f"but {' and '.join(numbers)} {verb} computed from it only in {steps(comes)}"
         )
         return flawed(
             solution,
@@ -192,8 +195,23 @@ def circular_step(solution: Solution, rng: random.Random) -> Variant | None:
     return None
 
 
-def _backward(line: Line, equation: Equation, user: Line, manner: tuple[str, str]) -> tuple[Line, str, str] | None:
-    """(the line with its value computed from the user's result, that calculation, that result)."""
+def _only_later(solution: Solution, step: int, user: Line, operands: tuple[int, int]) -> tuple[list[str], list[int]]:
+    """(the operands that rest on `step`, the steps that compute them); none where a reader knows them before.
+
+    A check at the end, `400 + 100 = 500`, turned round is sound work where the 500 was known.
+    """
+    known = solution.given.union(*(line.values for line in solution.lines[:step]))
+    unknown = {user.values[i]: user.numbers[i] for i in operands if user.values[i] not in known}
+    comes = [solution.makers[value][0][0] for value in unknown if value in solution.makers]
+    if len(comes) < len(unknown) or not set(comes) <= set(solution.dependents(step)):
+        return [], []
+    return list(unknown.values()), sorted(set(comes))
+
+
+def _backward(
+    line: Line, equation: Equation, user: Line, manner: tuple[str, str]
+) -> tuple[Line, str, tuple[int, int]] | None:
+    """(the line with its value computed from the user's result, that calculation, its operands in the user)."""
     value = line.values[equation.result]
     for later in user.equations:
         pair = later.pair
@@ -222,5 +240,5 @@ def _backward(line: Line, equation: Equation, user: Line, manner: tuple[str, str
         rest = (equals, *line.texts[equation.result + 1 :])
         after = "".join(t + n for t, n in zip(rest, (*line.numbers[equation.result :], ""), strict=True))
         text = f"{before}{one}{gap}{sign}{gap}{other}{after}"
-        return read_line(text), inverse, user.numbers[result]
+        return read_line(text), inverse, (back.left, back.right)
     return None
