@@ -33,6 +33,8 @@ NonNegativeInt = Annotated[int, Field(strict=True, ge=0)]
 PositiveFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, lt=1)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+PositiveShare = Annotated[float, Field(strict=True, gt=0, le=1)]
 
 
 @dataclass(frozen=True, config=CLOSED)
@@ -108,8 +110,8 @@ class DataConfig:
     """Files of groups.
 
     Args:
-        train: JSONL or JSON files.
-        dev: held-out files; empty trains without evaluation.
+        train: files of groups, folders, or names on the hub, see `load_groups`.
+        dev: held-out ones; empty trains without evaluation.
         negatives_per_group: `all`, or how many are drawn anew each epoch by seed and epoch.
     """
 
@@ -168,7 +170,9 @@ class TrainSettings:
         max_grad_norm: clipping norm.
         lr_scheduler: a transformers scheduler name.
         optimizer: a transformers optimizer name.
-        autocast: mixed precision over float32 weights: `auto` is bfloat16 where the device has it in hardware.
+        autocast: mixed precision over float32 weights: `auto` is bfloat16 where the device has it in hardware. Dev
+            figures while training have it, too, so that `evaluate`, which computes in the weights' type, may differ in
+            the third digit.
         seed: of everything random.
         eval_every: steps between evaluations; 0 means eight in a run.
         eval_groups: dev groups used while training (a seeded sample); 0 means all.

@@ -48,15 +48,21 @@ class TraceLiftError(Exception):
 
 
 class DataError(TraceLiftError):
-    """Data that cannot be used, with every problem found in it."""
+    """Data that cannot be used, with every problem found in it; of very many, the first, and how many there are.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    Args:
+        problems: all of them, or the first.
+        total: their number, where `problems` does not hold all.
+    """
+
+    def __init__(self, problems: Sequence[Problem], total: int = 0) -> None:
         if not problems:
             raise ValueError("DataError needs at least one problem")
         self.problems = tuple(problems)
+        self.total = max(total, len(self.problems))
         lines = [str(problem) for problem in self.problems[:PRINTED]]
-        if len(self.problems) > PRINTED:
-            lines.append(f"... and {len(self.problems) - PRINTED} more.")
+        if self.total > PRINTED:
+            lines.append(f"... and {self.total - PRINTED} more.")
         super().__init__("\n".join(lines))
 
 

@@ -21,6 +21,12 @@ from rm.errors import ConfigError, RunError
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def cache_folder() -> Path:
+    """What can be made again is kept here: `tracelift-rm` in `XDG_CACHE_HOME`, else in `~/.cache`."""
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(root) if root else Path.home() / ".cache") / "tracelift-rm"
+
+
 def check_target(target: str | Path, force: bool = False, inputs: Iterable[str | Path] = ()) -> Path:
     """Refuses, before any work is done, a target that cannot be written or must not be replaced.
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("tracelift-rm", "torch", "transformers", "peft", "accelerate", "tokenizers")
 
 
-def data_facts(files: Sequence[str | Path]) -> list[dict[str, str]]:
-    """Name and SHA-256 of each file; the directory is left out, since it means nothing elsewhere."""
-    return [{"file": Path(file).name, "sha256": file_hash(file)} for file in files]
+def data_facts(files: Iterable[tuple[str, Path]]) -> list[dict[str, str]]:
+    """Name and SHA-256 of each file, from its name and where it lies. Of a local one the directory is left out, since
+    it means nothing elsewhere; the name of one on the hub is kept whole."""
+    return [{"file": name if ":" in name else Path(name).name, "sha256": file_hash(path)} for name, path in files]
 
 
 def file_hash(path: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""Where a model comes from: a directory, a model shipped with this package, or the hub.
+"""Where models and data come from: a directory, a model shipped with this package, or the hub.
 
 A hub name that cannot be reached fails at once with what to do, instead of after a minute of retries: one
 quick question settles whether the hub answers, and where it does not only the local cache counts.
@@ -11,6 +11,8 @@ import json
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,9 +22,11 @@ import huggingface_hub.constants
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
+    GatedRepoError,
     HfHubHTTPError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
 )
 
 from rm.errors import ConfigError, RunError
@@ -34,6 +38,7 @@ TINY_BASE, TINY_EXECUTOR = "tiny_base", "tiny_executor"
 DOWNLOADED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_NAME = re.compile(_REPOSITORY.pattern + r"(:[\w./-]+)?")
+_DATASET_NAME = re.compile(rf"(?P<repository>{_REPOSITORY.pattern})(@(?P<revision>[\w./-]+))?(:(?P<inside>.*))?")
 
 
 class HubUnreachable(ConfigError):
@@ -85,12 +90,13 @@ class Source:
         if self.is_local:
             return self.path
         inside = f"{self.subfolder}/" if self.subfolder else ""
-        root = snapshot_download(
-            self.path,
-            revision=self.revision,
-            allow_patterns=[f"{inside}{pattern}" for pattern in DOWNLOADED],
-            local_files_only=self.offline,
-        )
+        with _told(self.path):
+            root = snapshot_download(
+                self.path,
+                revision=self.revision,
+                allow_patterns=[f"{inside}{pattern}" for pattern in DOWNLOADED],
+                local_files_only=self.offline,
+            )
         return str(Path(root) / self.subfolder)
 
     def _file(self, name: str) -> Path | None:
@@ -98,12 +104,13 @@ class Source:
             file = Path(self.path) / name
             return file if file.is_file() else None
         inside = f"{self.subfolder}/{name}" if self.subfolder else name
-        try:
-            return Path(hf_hub_download(self.path, inside, revision=self.revision, local_files_only=self.offline))
-        except RepositoryNotFoundError as error:
-            raise ConfigError(f"{self}: no such repository on the hub, or it is private ({error}).") from None
-        except (EntryNotFoundError, LocalEntryNotFoundError):
-            return None
+        with _told(self.path):
+            try:
+                return Path(hf_hub_download(self.path, inside, revision=self.revision, local_files_only=self.offline))
+            except EntryNotFoundError as error:
+                if isinstance(error, LocalEntryNotFoundError) and not self.offline:
+                    raise  # no answer
+                return None
 
 
 def find_source(name: str, what: str, revision: str | None = None, tiny: str = TINY_BASE) -> Source:
@@ -145,13 +152,108 @@ def whole_repository(name: str, what: str, revision: str | None = None) -> Path:
         return path
     offline = not hub_reachable()
     try:
-        return Path(snapshot_download(name, revision=revision, local_files_only=offline))
-    except RepositoryNotFoundError as error:
-        raise ConfigError(f"{what}: {name}: no such repository on the hub, or it is private ({error}).") from None
+        with _told(name):
+            return Path(snapshot_download(name, revision=revision, local_files_only=offline))
+    except RunError:
+        if offline:
+            raise _unreachable(name, what) from None
+        raise
+
+
+@dataclass(frozen=True)
+class DatasetName:
+    """A name of data on the hub: `ORG/NAME`, `ORG/NAME:path/inside`, `ORG/NAME@REVISION:path/inside`."""
+
+    repository: str
+    revision: str | None
+    inside: str
+
+    @property
+    def place(self) -> str:
+        """The name without the path inside."""
+        return f"{self.repository}@{self.revision}" if self.revision else self.repository
+
+
+def parse_dataset_name(name: str) -> DatasetName | None:
+    """The parts of a name of data on the hub; None for what can be none."""
+    found = _DATASET_NAME.fullmatch(name)
+    if found is None or name.startswith("."):
+        return None
+    return DatasetName(found["repository"], found["revision"], found["inside"] or "")
+
+
+@dataclass(frozen=True)
+class DatasetRepository:
+    """A dataset repository of the hub; offline, what the local cache has of it.
+
+    Args:
+        name: of the repository.
+        revision: as asked for; None for its main branch.
+        files: paths inside.
+        offline: the hub cannot be reached.
+    """
+
+    name: str
+    revision: str | None
+    files: tuple[str, ...]
+    offline: bool = False
+
+    def fetch(self, files: Sequence[str]) -> Path:
+        """A folder that holds these files, and maybe others; those that the cache lacks are downloaded.
+
+        Raises: ConfigError, RunError: as `dataset_repository`.
+        """
+        with _told(self.name):
+            return Path(
+                snapshot_download(
+                    self.name,
+                    repo_type="dataset",
+                    revision=self.revision,
+                    allow_patterns=[re.sub(r"([*?[])", r"[\1]", file) for file in files],
+                    local_files_only=self.offline,
+                )
+            )
+
+
+@functools.cache
+def dataset_repository(name: str, revision: str | None = None) -> DatasetRepository:
+    """What files a dataset repository has; asked once a process.
+
+    Raises:
+        ConfigError: no such repository or revision, or not for this user.
+        HubUnreachable: it is not in the local cache, and there is no network.
+        RunError: the hub fails.
+    """
+    if hub_reachable():
+        with _told(name):
+            listed = HfApi().list_repo_files(name, repo_type="dataset", revision=revision)
+        return DatasetRepository(name, revision, tuple(listed))
+    try:
+        root = snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=[], local_files_only=True)
     except LocalEntryNotFoundError:
-        raise _unreachable(name, what) from None
-    except (HfHubHTTPError, OSError) as error:
-        raise RunError(f"{what}: {name} could not be downloaded: {error}") from None
+        raise HubUnreachable(
+            f"{name}: neither a file here nor in the local cache, and the hub cannot be reached. "
+            "Download it on a machine with a network, and name the files."
+        ) from None
+    files = (each.relative_to(root).as_posix() for each in Path(root).rglob("*") if each.is_file())
+    return DatasetRepository(name, revision, tuple(files), offline=True)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """What the hub refuses, as messages for the user."""
+    try:
+        yield
+    except GatedRepoError:
+        raise ConfigError(f"{name}: accept its terms on the hub, and log in: hf auth login.") from None
+    except RepositoryNotFoundError:
+        raise ConfigError(
+            f"{name}: no such repository on the hub, or a private one. Correct the name, or log in: hf auth login."
+        ) from None
+    except RevisionNotFoundError:
+        raise ConfigError(f"{name}: the repository has no such revision.") from None
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise RunError(f"{name}: could not be read from the hub: {error}") from None
 
 
 def _directory(name: str, what: str, hub_name: re.Pattern[str]) -> Path | None:

@@ -15,10 +15,10 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rm.errors import ConfigError, RunError
 
@@ -29,7 +29,7 @@ class WorkFile:
     Args:
         output: the file to be.
         identity: everything that decides what is made, as JSON values; compared with the header.
-        take: is given each line that is there already.
+        take: is given each line that is there already; None where the caller reads `rows`.
         version: of the lines' form.
         afresh: whether to begin anew where the file is of something else, which the option --force says; None where
             the command has no such option.
@@ -43,7 +43,7 @@ class WorkFile:
         self,
         output: Path,
         identity: Mapping[str, Any],
-        take: Callable[[Mapping[str, Any]], object],
+        take: Callable[[Mapping[str, Any]], object] | None = None,
         *,
         version: int = 1,
         afresh: bool | None = None,
@@ -63,7 +63,7 @@ class WorkFile:
             self._file.close()
             raise
 
-    def __enter__(self) -> WorkFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -75,7 +75,11 @@ class WorkFile:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Keep a line. It outlives the process; `sync` makes it outlive a failure of the machine."""
-        line = json.dumps(row, ensure_ascii=True, allow_nan=False).encode() + b"\n"
+        self.append_line(json.dumps(row, ensure_ascii=True, allow_nan=False).encode())
+
+    def append_line(self, line: bytes) -> None:
+        """Keep a line that is JSON already, given without its end."""
+        line += b"\n"
         try:
             written = self._file.write(line)
             if written != len(line):  # a full disk takes what fits: half a line must not come before a whole one
@@ -84,6 +88,17 @@ class WorkFile:
         except OSError as error:
             raise RunError(f"Cannot write {self.path}: {error.strerror or error}.") from error
         self._size += written
+
+    def rows(self) -> Iterator[tuple[int, bytes]]:
+        """1-based number and content of every line so far but the header; nothing is held in memory."""
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if number > 1:
+                    yield number, line
+
+    def damaged(self, number: int, error: Exception) -> RunError:
+        """The error of a line that is not what it should be."""
+        return RunError(f"{self.path}:{number}: not a line of a work file ({error}). Remove the file to start afresh.")
 
     def sync(self) -> None:
         """Forces everything so far to the disk. May take milliseconds."""
@@ -108,30 +123,30 @@ class WorkFile:
             ) from error
 
     def _read(self, afresh: bool | None) -> None:
-        self._file.seek(0)
-        content = self._file.readall() or b""
-        whole = content[: content.rfind(b"\n") + 1]
-        self._size = self._file.truncate(len(whole))
-        lines = whole.splitlines()
-        if len(lines) < 2:
+        with self.path.open("rb") as file:
+            whole = [len(line) for line in file if line.endswith(b"\n")]
+        self._size = self._file.truncate(sum(whole))
+        if len(whole) < 2:
             self._begin()
             return
-        self._empty_size = len(lines[0]) + 1
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-                if number > 1:
-                    self._take(row)
-                elif told := self._differing(row):
-                    if not afresh:
-                        how = "remove the file" if afresh is None else "add --force"
-                        raise ConfigError(f"{told}, or {how} to start afresh.")
-                    self._begin()
-                    return
-            except (ValueError, KeyError, TypeError) as error:
-                raise RunError(
-                    f"{self.path}:{number}: not a line of a work file ({error}). Remove the file to start afresh."
-                ) from error
+        self._empty_size = whole[0]
+        with self.path.open("rb") as file:
+            line = file.readline()
+        try:
+            told = self._differing(json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:
+            raise self.damaged(1, error) from error
+        if told and not afresh:
+            how = "remove the file" if afresh is None else "add --force"
+            raise ConfigError(f"{told}, or {how} to start afresh.")
+        if told:
+            self._begin()
+        elif self._take is not None:
+            for number, line in self.rows():
+                try:
+                    self._take(json.loads(line))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise self.damaged(number, error) from error
 
     def _begin(self) -> None:
         self._size = self._file.truncate(0)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models are too small for more threads to help
 
+import huggingface_hub.constants
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -36,10 +38,17 @@ from rm.lab import TINY_BASE
 from rm.model import LoadedModel
 from rm.model.create import Recipe, create_model
 from rm.rubric import Dimension, Rubric
+from rm.sources import dataset_repository, hub_reachable
 
 logging.disable_progress_bar()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_spec = importlib.util.spec_from_file_location("hub", Path(__file__).with_name("hub.py"))
+if _spec is None or _spec.loader is None:
+    raise ImportError("tests/hub.py")
+_hub = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_hub)
 
 _WORDS = "What is plus ? makes , so it . < > / [ ] task type problem reasoning math tests"
 _VOCAB, _POSITIONS = 300, 512
@@ -188,6 +197,29 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no development data at ../shared/data")
     return folder
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A hub that is open on a free port of loopback; somebody is logged in."""
+    monkeypatch.setenv("HF_TOKEN", "hf_nobody")
+    opened = _hub.Hub()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def reachable_hub(hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The hub that this process asks, with a cache of its own."""
+    template = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.address)
+    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    for cached in (hub_reachable, dataset_repository):
+        cached.cache_clear()
+    yield hub
+    for cached in (hub_reachable, dataset_repository):
+        cached.cache_clear()
 
 
 @pytest.fixture

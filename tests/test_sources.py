@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import urllib.error
+from pathlib import Path
 
 import pytest
 
 from rm import sources
-from rm.errors import ConfigError
+from rm.errors import ConfigError, RunError
 from rm.sources import HubUnreachable, Source, find_source, hub_reachable
 
 
@@ -114,3 +115,28 @@ def test_a_broken_file_is_named(content, tmp_path):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ConfigError, match=r"config\.json"):
         Source(str(tmp_path), "", True).read_json("config.json")
+
+
+def test_a_subfolder_of_a_model_repository(reachable_hub):
+    reachable_hub.files["org/models"] = {
+        "README.md": b"",
+        "math/config.json": b'{"model_type": "qwen2"}',
+        "math/model.safetensors": b"weights",
+        "code/config.json": b"{}",
+    }
+    source = find_source("org/models:math", "model.backbone")
+    assert source.read_json("config.json") == {"model_type": "qwen2"}
+    assert source.read_json("rm_metadata.json") == {}
+    folder = Path(source.local_directory())
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    asked = " ".join(path for _, path in reachable_hub.asked)
+    assert "code/config.json" not in asked
+
+
+@pytest.mark.parametrize("read", [lambda s: s.read_json("config.json"), Source.local_directory])
+def test_a_model_repository_that_is_not_there_or_fails(reachable_hub, read):
+    with pytest.raises(ConfigError, match="org/absent: no such repository on the hub, or a private one"):
+        read(find_source("org/absent", "model"))
+    reachable_hub.refuses = 403
+    with pytest.raises(RunError, match="org/name: could not be read from the hub"):
+        read(find_source("org/name", "model"))

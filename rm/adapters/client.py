@@ -17,10 +17,11 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rm.adapters.source import is_address
 from rm.errors import ConfigError, MissingExtra, RunError
-from rm.reward.loop import LoopThread
 from rm.reward.parts import RewardResult
 from rm.uplift.executors.api_key import ApiKey
+from rm.uplift.loop import LoopThread
 
 try:
     import httpx
@@ -64,7 +65,7 @@ class ServerReward:
         backoff_s: float = 1.0,
         formula: str = "",
     ) -> None:
-        if not url.startswith(("http://", "https://")):
+        if not is_address(url):
             raise ConfigError(f"server: expected an address such as http://127.0.0.1:8001, found {url!r}.")
         self.url = url.rstrip("/")
         self._key = ApiKey(api_key_env)

@@ -17,10 +17,10 @@ from typing import Any
 
 from rm.adapters.source import RewardSource, open_source_async, parts_of, score_all
 from rm.errors import ConfigError
-from rm.reward.loop import LoopThread
 from rm.serve.messages import OpenRLHFRequest
 from rm.serve.openrlhf import rows_of_request
 from rm.serve.refusals import Refusal
+from rm.uplift.loop import LoopThread
 
 RewardFunc = Callable[..., dict[str, Any]]
 

@@ -80,9 +80,14 @@ def close_sources() -> None:
 atexit.register(close_sources)
 
 
+def is_address(where: str) -> bool:
+    """Whether a server is meant, rather than a bundle."""
+    return where.startswith(("http://", "https://"))
+
+
 def _opened(where: str, options: Mapping[str, Any]) -> RewardSource:
     make: Callable[..., RewardSource]
-    if where.startswith(("http://", "https://")):
+    if is_address(where):
         from rm.adapters.client import ServerReward
 
         make = ServerReward

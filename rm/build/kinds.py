@@ -23,7 +23,7 @@ class Variant:
             far it reaches; None where the maker does not grade.
         total: overall judgement in [0, 1]; None where the maker does not grade.
         first_wrong_step: 0-based line of `reasoning` at which a reader can first tell; None for a sound trace.
-        answer: the final answer that the trace leads to, as its text has it; None where it leads to none or is not known.
+        answer: the final answer that the trace leads to, as its text has it; None where it leads to none or is unknown.
         answer_kept: whether a reader who follows the trace ends with the right answer.
         why: one sentence for a reader who checks it, e.g. `step 2: 6*28 is 168, not 158; carried into step 3`.
         metadata: kept in the group's candidate.

@@ -31,6 +31,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from rm.evaluate.write import METRICS_FILE, REPORT_FILE, write_evaluation
     from rm.files import check_directory
     from rm.groups import load_groups
+    from rm.groups.read import data_files
     from rm.provenance import data_facts, versions
 
     inputs = inputs_of(args, args.model, *args.data, *(args.surface_train or ()))
@@ -43,7 +44,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     metrics = summarize(scored, scorer.rubric, surface, scorer.drift(groups), seed=args.seed)
     provenance = {
         "model": args.model,
-        "data": ", ".join(f"{item['file']} ({item['sha256'][:12]})" for item in data_facts(args.data)),
+        "data": ", ".join(f"{item['file']} ({item['sha256'][:12]})" for item in data_facts(data_files(args.data))),
         "rubric": f"{scorer.rubric.name} ({scorer.rubric.fingerprint})",
         "longest text": f"{scorer.encoder.max_length} tokens",
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),

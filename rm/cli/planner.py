@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from typing import TYPE_CHECKING
 
 from rm.cli.overrides import read_overrides
 from rm.cli.scoring import positive
+from rm.cli.training import add_run_options, interruption_told, run_overrides
 from rm.errors import ConfigError
 
 if TYPE_CHECKING:
     from rm.planner.check import PlannerCheck
     from rm.planner.run import PlannerResult
+
+SEED = "grpo.seed"
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,14 +37,9 @@ def _add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "exec-only --grpo.steps 600 --lora.rank 0. See rm/planner/config.py. Several GPUs: accelerate launch -m "
         "rm.cli.main planner train --config FILE.",
     )
-    train.add_argument("--config", metavar="FILE", help="YAML file; see configs/planner-*.yaml")
-    train.add_argument("--check", action="store_true", help="check all of it, score one completion, then stop")
-    train.add_argument(
-        "--resume", action="store_true", help="go on from the last checkpoint in the output, if there is one"
+    add_run_options(
+        train, configs="configs/planner-*.yaml", check="check all of it, score one completion, then stop", seed=SEED
     )
-    train.add_argument("--force", action="store_true", help="replace what is in the output")
-    train.add_argument("--seed", metavar="N", help="short for --grpo.seed")
-    train.add_argument("--json", action="store_true", help="print the result as one JSON object")
     train.set_defaults(run=_train, takes_overrides=True)
 
 
@@ -145,12 +142,7 @@ def _train(args: argparse.Namespace) -> int:
     from rm.config import load_config
     from rm.planner.config import PlannerConfig
 
-    overrides = read_overrides(PlannerConfig, args.rest)
-    if args.seed is not None:
-        if "grpo.seed" in overrides:
-            raise ConfigError("--seed is short for --grpo.seed: give one of them.")
-        overrides["grpo.seed"] = [args.seed]
-    config = load_config(PlannerConfig, args.config, overrides)
+    config = load_config(PlannerConfig, args.config, run_overrides(PlannerConfig, args, SEED))
     if args.check:
         from rm.planner.check import check_planner
 
@@ -158,12 +150,11 @@ def _train(args: argparse.Namespace) -> int:
         print(json.dumps(dataclasses.asdict(report), indent=2) if args.json else _check_page(report))
         return 0
     from rm.planner.run import train
+    from rm.train.directory import process_rank
 
-    try:
+    with interruption_told(config.output):
         result = train(config, resume=args.resume, force=args.force)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("The run goes on from its last checkpoint with --resume.") from None
-    if os.environ.get("RANK", "0") == "0":  # one of the processes that a launcher started speaks for all
+    if process_rank() == 0:  # one of the processes that a launcher started speaks for all
         plain = {**dataclasses.asdict(result), "model": str(result.model)}
         print(json.dumps(plain, indent=2) if args.json else _result_page(result))
     return 0

@@ -301,15 +301,11 @@ def _identity(bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> dict[str, An
     uplift = {key: value for key, value in config.pop("uplift").items() if key not in ELSEWHERE}
     config.pop("limits")
     return {
-        "bundle": _hash(bundle.manifest),
-        "rows": _hash(rows),
+        "bundle": bundle.manifest["sha256"],
+        "rows": hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest(),
         **config,
         "uplift": {**uplift, "executor": bundle.config.uplift.executor.fingerprint()},
     }
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read(source: str) -> tuple[list[Mapping[str, Any]], list[int]]:

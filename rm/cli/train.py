@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rm.cli.overrides import read_overrides
-from rm.errors import ConfigError
+from rm.cli.training import add_run_options, interruption_told, run_overrides
 
 if TYPE_CHECKING:
     from rm.train import CheckReport, TrainResult
+
+SEED = "train.seed"
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,46 +25,36 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         epilog="Any key of the configuration is an option: --train.learning_rate 1e-4 --data.train a.jsonl b.jsonl "
         "--lora.rank 16 --loss.ranking lambda_rank --output runs/mine. See rm/config.py for all of them.",
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML file; see configs/")
-    parser.add_argument("--check", action="store_true", help="check all that needs no GPU, then stop")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the last checkpoint in the output, if there is one"
-    )
-    parser.add_argument("--force", action="store_true", help="replace what is in the output")
-    parser.add_argument("--seed", metavar="N", help="short for --train.seed")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    add_run_options(parser, configs="configs/", check="check all that needs no GPU, then stop", seed=SEED)
     parser.set_defaults(run=_train, takes_overrides=True)
 
 
 def _train(args: argparse.Namespace) -> int:
     from rm.config import TrainConfig, load_config
 
-    overrides = read_overrides(TrainConfig, args.rest)
-    if args.seed is not None:
-        if "train.seed" in overrides:
-            raise ConfigError("--seed is short for --train.seed: give one of them.")
-        overrides["train.seed"] = [args.seed]
-    config = load_config(TrainConfig, args.config, overrides)
+    config = load_config(TrainConfig, args.config, run_overrides(TrainConfig, args, SEED))
     from rm.train import check_training, train
-    from rm.train.checkpoints import complete_checkpoints
+    from rm.train.directory import process_rank
 
     if args.check:
         report = check_training(config, resume=args.resume, force=args.force)
         print(json.dumps(dataclasses.asdict(report), indent=2) if args.json else _check_page(report))
         return 0
-    try:
+    with interruption_told(config.output):
         result = train(config, resume=args.resume, force=args.force)
-    except KeyboardInterrupt:
-        kept = bool(complete_checkpoints(Path(config.output).expanduser()))
-        told = "The run goes on from its last checkpoint with --resume." if kept else "There is no checkpoint yet."
-        raise KeyboardInterrupt(told) from None
-    if os.environ.get("RANK", "0") == "0":  # one of the processes that `torchrun` started speaks for all
+    if process_rank() == 0:  # one of the processes that `torchrun` started speaks for all
         print(json.dumps(_plain(result), indent=2) if args.json else _result_page(result))
     return 0
 
 
 def _plain(result: TrainResult) -> dict[str, object]:
-    return {"model": str(result.model), "steps": result.steps, "best": result.best, "notes": list(result.notes)}
+    return {
+        "model": str(result.model),
+        "steps": result.steps,
+        "start": result.start,
+        "best": result.best,
+        "notes": list(result.notes),
+    }
 
 
 def _result_page(result: TrainResult) -> str:
@@ -74,6 +63,11 @@ def _result_page(result: TrainResult) -> str:
         lines.append(
             f"Kept: step {result.best['step']}, dev pairs {result.best['eval_pair_accuracy']:.3f}, "
             f"groups {result.best['eval_group_accuracy']:.3f}."
+        )
+    if result.start:
+        lines.append(
+            f"Before: dev pairs {result.start['eval_pair_accuracy']:.3f}, "
+            f"groups {result.start['eval_group_accuracy']:.3f}."
         )
     lines.append(f"Next: tracelift-rm evaluate {result.model} GROUPS.jsonl --out {result.model.parent / 'evaluation'}")
     return "\n".join(lines)

@@ -6,15 +6,18 @@ other; none of them stops a training run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tqdm import tqdm
+
 from rm.errors import Problem
-from rm.groups.parse import POOLS, TOTAL, Warned
-from rm.groups.read import Paths, scan_groups
+from rm.groups.parse import POOLS, TOTAL, RowParser, Warned
+from rm.groups.read import Paths, located, parsed_rows
 from rm.groups.schema import Group
-from rm.groups.summary import Summary, summarise
+from rm.groups.summary import Summary, Tally
 from rm.rubric import Rubric
 
 DEFAULT_MAX_LENGTH = 3072
@@ -29,17 +32,21 @@ UNFITTABLE = "unfittable lengths"
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Everything that a check found.
+    """Everything that a check found; of very many things of a sort, the first and their number.
 
     Args:
         errors: each makes its row or file unusable, and loading refuse.
         warnings: each with its kind.
         summary: of the rows without errors; None where there are none.
+        error_count: how many errors there are.
+        warning_counts: how many warnings of each kind there are.
     """
 
     errors: tuple[Problem, ...]
     warnings: tuple[Warned, ...]
     summary: Summary | None
+    error_count: int
+    warning_counts: Mapping[str, int]
 
     @property
     def ok(self) -> bool:
@@ -50,42 +57,52 @@ class CheckReport:
         """JSON-able form."""
         return {
             "ok": self.ok,
+            "error_count": self.error_count,
             "errors": [asdict(error) for error in self.errors],
+            "warning_counts": dict(self.warning_counts),
             "warnings": [{"kind": warned.kind, **asdict(warned.problem)} for warned in self.warnings],
             "statistics": asdict(self.summary) if self.summary else None,
         }
 
 
-def check_groups(paths: Paths, rubric: Rubric | None = None, max_length: int = DEFAULT_MAX_LENGTH) -> CheckReport:
-    """Check files of groups.
+def check_groups(
+    paths: Paths, rubric: Rubric | None = None, max_length: int = DEFAULT_MAX_LENGTH, *, progress: bool = False
+) -> CheckReport:
+    """Check files of groups, one row at a time: of a group only its id and a hash of its problem are held.
 
     Args:
-        paths: one file or several, read as one set.
+        paths: one file or several, read as one set; as `rm.groups.load_groups`.
         rubric: what labels are checked against, if anything.
         max_length: tokens that a rendered text may have. Lengths are estimated, without a tokenizer, at 2
             UTF-8 bytes a token: what is warned of may still fit, what is not fits almost surely.
+        progress: a bar on stderr.
     """
-    scan = scan_groups(paths, rubric)
-    warnings = [*scan.warnings, *_same_problems(scan.groups)]
-    for group in scan.groups:
-        for check in (_labels, _ranking):
-            warnings.extend(check(group))
-        warnings.extend(_lengths(group, max_length))
-    return CheckReport(scan.errors, tuple(warnings), summarise(scan.groups))
+    parser = RowParser(rubric)
+    warnings = parser.warnings
+    tally = Tally()
+    first: dict[bytes, tuple[str, str, int]] = {}
+    files = located(paths, parser.errors.append)
+    for _, group in tqdm(parsed_rows(files, parser), "check", unit=" groups", disable=None if progress else True):
+        tally.add(group)
+        for warned in (*_same_problem(group, first), *_labels(group), *_ranking(group), *_lengths(group, max_length)):
+            warnings.append(warned)
+    parser.all_warnings()
+    return CheckReport(
+        tuple(parser.errors), tuple(warnings), tally.summary(), parser.errors.total, dict(warnings.counts)
+    )
 
 
 def _warned(kind: str, group: Group, field: str, expected: str, found: str, fix: str = "") -> Warned:
     return Warned(kind, Problem(group.file, group.line, field, expected, found, fix))
 
 
-def _same_problems(groups: Sequence[Group]) -> Iterator[Warned]:
-    first: dict[str, Group] = {}
-    for group in groups:
-        same = first.setdefault(group.problem_key, group)
-        if same is not group:
-            found = f"that of {same.problem_id} ({same.file}:{same.line})"
-            fix = "Merge the two groups into one."
-            yield _warned(SAME_PROBLEM, group, "problem", "a problem of its own", found, fix)
+def _same_problem(group: Group, first: dict[bytes, tuple[str, str, int]]) -> Iterator[Warned]:
+    key = hashlib.blake2b(group.problem_key.encode(), digest_size=16).digest()
+    problem_id, file, line = first.setdefault(key, (group.problem_id, group.file, group.line))
+    if problem_id != group.problem_id:
+        found = f"that of {problem_id} ({file}:{line})"
+        fix = "Merge the two groups into one."
+        yield _warned(SAME_PROBLEM, group, "problem", "a problem of its own", found, fix)
 
 
 def _labels(group: Group) -> Iterator[Warned]:

@@ -6,9 +6,10 @@ Reading and checking both come through here, so that a file that checks clean is
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from rm.errors import Problem
 from rm.groups.rows import surrogate_problem
@@ -17,6 +18,12 @@ from rm.rubric import Rubric
 
 POOLS = ("positive_pool", "negative_bank")
 TOTAL = "total"
+KEPT_ERRORS = 10_000
+KEPT_WARNINGS = 1_000
+"""How many errors, and how many warnings of a kind, are kept; all are counted."""
+
+_Item = TypeVar("_Item")
+_LINE_BITS = 40
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,33 @@ class Warned:
     problem: Problem
 
 
+class FirstOf(list[_Item]):
+    """A list that keeps the first of what is appended; `total` counts all of it."""
+
+    def __init__(self, limit: int = KEPT_ERRORS) -> None:
+        super().__init__()
+        self.limit = limit
+        self.total = 0
+
+    def append(self, item: _Item) -> None:
+        self.total += 1
+        if len(self) < self.limit:
+            super().append(item)
+
+
+class Warnings(list[Warned]):
+    """The first warnings of each kind; `counts` has how many there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def append(self, item: Warned) -> None:
+        self.counts[item.kind] += 1
+        if self.counts[item.kind] <= KEPT_WARNINGS:
+            super().append(item)
+
+
 @dataclass
 class RowParser:
     """Turns rows into groups; gathers errors and warnings, and remembers ids across rows and files.
@@ -41,23 +75,47 @@ class RowParser:
     """
 
     rubric: Rubric | None = None
-    errors: list[Problem] = field(default_factory=list)
-    warnings: list[Warned] = field(default_factory=list)
-    _id_places: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+    errors: FirstOf[Problem] = field(default_factory=FirstOf)
+    warnings: Warnings = field(default_factory=Warnings)
+    _ignored: dict[tuple[str, str], list[int]] = field(default_factory=dict, init=False, repr=False)
+    _files: list[str] = field(default_factory=list, init=False, repr=False)
+    _id_places: dict[str, int] = field(default_factory=dict, init=False, repr=False)
 
     def parse(self, file: str, line: int, value: Any) -> Group | None:
         """The group on that line, or None where it has an error."""
         row = _RowParse(self, file, line)
-        before = len(self.errors)
+        before = self.errors.total
         group = row.group(value)
-        return group if len(self.errors) == before else None
+        return group if self.errors.total == before else None
 
-    def first_place_of(self, problem_id: str, place: str) -> str | None:
+    def first_place_of(self, problem_id: str, file: str, line: int) -> str | None:
         """Where this id was seen before; None, and the place is remembered, where it is new."""
         seen = self._id_places.get(problem_id)
+        if seen is not None:
+            return f"{self._files[seen >> _LINE_BITS]}:{seen & ((1 << _LINE_BITS) - 1)}"
+        if not self._files or self._files[-1] != file:
+            self._files.append(file)
+        self._id_places[problem_id] = (len(self._files) - 1) << _LINE_BITS | line
+        return None
+
+    def ignore(self, kind: str, name: str, problem: Problem) -> None:
+        """A warning of an entry that is passed over: one for all traces that have an entry of this name."""
+        seen = self._ignored.get((kind, name))
         if seen is None:
-            self._id_places[problem_id] = place
-        return seen
+            self._ignored[kind, name] = [len(self.warnings), 1]
+            self.warnings.append(Warned(kind, problem))
+        else:
+            seen[1] += 1
+
+    def all_warnings(self) -> Warnings:
+        """The warnings, once every row is parsed: what was passed over says how often."""
+        for at, count in self._ignored.values():
+            if count > 1 and at < len(self.warnings):
+                first = self.warnings[at]
+                found = f"{first.problem.found}, and so in {count - 1:,} more traces"
+                self.warnings[at] = Warned(first.kind, replace(first.problem, found=found))
+        self._ignored.clear()
+        return self.warnings
 
 
 class _RowParse:
@@ -71,8 +129,9 @@ class _RowParse:
     def error(self, field: str, expected: str, found: str, fix: str = "") -> None:
         self.parser.errors.append(Problem(self.file, self.line, field, expected, found, fix))
 
-    def warn(self, kind: str, field: str, expected: str, found: str, fix: str = "") -> None:
-        self.parser.warnings.append(Warned(kind, Problem(self.file, self.line, field, expected, found, fix)))
+    def ignore(self, kind: str, name: str, field: str, expected: str, value: object) -> None:
+        problem = Problem(self.file, self.line, f"{field}.{name}", expected, shown(value), "Ignored.")
+        self.parser.ignore(kind, name, problem)
 
     def group(self, row: Any) -> Group | None:
         if not isinstance(row, dict):
@@ -105,7 +164,7 @@ class _RowParse:
             self.error("problem_id", "a text or a whole number, one of its own for each problem", found)
             return ""
         problem_id = str(value)
-        first = self.parser.first_place_of(problem_id, f"{self.file}:{self.line}")
+        first = self.parser.first_place_of(problem_id, self.file, self.line)
         if first is not None:
             fix = "Give one of them another id, or leave one out."
             self.error("problem_id", f"an id of its own ({first} has this one)", shown(value), fix)
@@ -180,7 +239,7 @@ class _RowParse:
         for name in row:
             if name not in known:
                 expected = f"a dimension of the rubric {rubric.name}"
-                self.warn("labels of unknown dimensions", f"{field}.{name}", expected, shown(row[name]), "Ignored.")
+                self.ignore("labels of unknown dimensions", name, field, expected, row[name])
         return {name: row[name] for name in rubric.dimension_names if name in row}
 
     def any_labels(self, row: Mapping[str, Any], field: str) -> Mapping[str, int] | None:
@@ -190,7 +249,7 @@ class _RowParse:
         for name, value in entries.items():
             if name not in labels:
                 expected = "a name that a dimension can have, and an integer from 0 on"
-                self.warn("entries that are no labels", f"{field}.{name}", expected, shown(value), "Ignored.")
+                self.ignore("entries that are no labels", name, field, expected, value)
         return labels or None
 
 

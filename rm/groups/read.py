@@ -1,71 +1,76 @@
-"""Files of groups, read whole: every problem at once, or every group."""
+"""Files of groups: every problem at once, or every group."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rm.errors import DataError, Problem
-from rm.groups.parse import RowParser, Warned
-from rm.groups.rows import MAX_LINE_BYTES, read_rows
+from rm.groups.locate import DataFile, Report, locate
+from rm.groups.parse import RowParser
+from rm.groups.rows import MAX_LINE_BYTES, Row, file_rows
 from rm.groups.schema import Group
 from rm.rubric import Rubric
 
 Paths = str | Path | Sequence[str | Path]
 
 
-@dataclass(frozen=True)
-class Scan:
-    """What some files hold.
+def parsed_rows(
+    files: Sequence[DataFile], parser: RowParser, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[tuple[Row, Group]]:
+    """Rows without errors, one at a time, as groups; what is wrong or doubtful is in the parser afterwards.
 
-    Args:
-        groups: the rows without errors, in the order of files and lines.
-        errors: what makes rows or files unusable.
-        warnings: what is doubtful within a row.
+    `load_groups` and `check_groups` both go through this.
     """
-
-    groups: tuple[Group, ...]
-    errors: tuple[Problem, ...]
-    warnings: tuple[Warned, ...]
-
-
-def scan_groups(paths: Paths, rubric: Rubric | None = None, max_line_bytes: int = MAX_LINE_BYTES) -> Scan:
-    """Read files as far as they can be read. `load_groups` and `check_groups` both go through this.
-
-    Args:
-        paths: one file or several: JSON Lines or one JSON array, plain or `.gz`.
-        rubric: what labels are checked against, if anything.
-        max_line_bytes: longer lines are errors.
-    """
-    parser = RowParser(rubric)
-    groups = []
-    for path in [paths] if isinstance(paths, str | Path) else paths:
-        for row in read_rows(path, parser.errors.append, max_line_bytes):
-            group = parser.parse(str(path), row.line, row.value)
+    for file in files:
+        for row in file_rows(file, parser.errors.append, max_line_bytes):
+            group = parser.parse(row.file, row.line, row.value)
             if group is not None:
-                groups.append(group)
-    return Scan(tuple(groups), tuple(parser.errors), tuple(parser.warnings))
+                yield row, group
 
 
-def load_groups(paths: Paths, rubric: Rubric | None = None) -> tuple[Group, ...]:
+def located(paths: Paths, report: Report) -> list[DataFile]:
+    """The files that names stand for, folders and hub names included; names without files are reported."""
+    names = [paths] if isinstance(paths, str | Path) else paths
+    return [file for name in names for file in locate(name, report)]
+
+
+def data_files(paths: Paths) -> list[DataFile]:
+    """As `located`. Raises: DataError for names without files."""
+    problems: list[Problem] = []
+    files = located(paths, problems.append)
+    if problems:
+        raise DataError(problems)
+    return files
+
+
+def load_groups(paths: Paths, rubric: Rubric | None = None) -> Sequence[Group]:
     """Read groups in the official schema (TraceLift-Groups, arXiv 2605.03862) from one file or several.
 
-    Several positives, a single negative, and traces without labels are all fine.
+    Several positives, a single negative, and traces without labels are all fine. Files of more than
+    `rm.groups.large.LARGE_BYTES` are read and checked once; of their groups only the places are held.
 
     Args:
-        paths: one file or several: JSON Lines or one JSON array, UTF-8, plain or `.gz`. An id may not repeat
-            among them.
+        paths: one file or several: JSON Lines or one JSON array, UTF-8, plain or `.gz`; Parquet; folders of such files
+            and datasets saved by `datasets`; `ORG/NAME:path/inside` on the hub (see `rm.groups.locate`). An id may not
+            repeat among them.
         rubric: if given, each labelled trace must have an integer label in range for each of its dimensions,
             and candidates keep the labels of these dimensions only. Else they keep whatever labels there are.
 
     Returns:
-        the groups, in the order of files and lines.
+        the groups, in the order of files and lines: a tuple, or of large files a sequence that reads a group whenever
+        it is asked for it (`rm.groups.large.LargeGroups`).
 
     Raises:
         DataError: with every problem in every file.
     """
-    scan = scan_groups(paths, rubric)
-    if scan.errors:
-        raise DataError(scan.errors)
-    return scan.groups
+    from rm.groups.large import is_large, open_large
+
+    parser = RowParser(rubric)
+    files = located(paths, parser.errors.append)
+    if is_large(files) and not parser.errors:
+        return open_large(files, rubric)
+    groups = tuple(group for _, group in parsed_rows(files, parser))
+    if parser.errors:
+        raise DataError(parser.errors, parser.errors.total)
+    return groups

@@ -1,7 +1,7 @@
-"""Files to JSON rows: JSON Lines or one JSON array, UTF-8, plain or gzip.
+"""Files to JSON rows: JSON Lines or one JSON array, UTF-8, plain or gzip; Parquet and Arrow tables.
 
 Covers encoding, line length and JSON syntax; knows nothing of what a row means. JSON Lines are read line by
-line, an array as a whole. A file of another kind is one problem, not one a line.
+line, tables by batches, an array as a whole. A file of another kind is one problem, not one a line.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rm.errors import Problem
+from rm.groups.locate import DataFile, locate
+from rm.groups.tables import TABLES, DamagedTable, table_rows
 
 MAX_LINE_BYTES = 64 * 2**20
 MAX_ARRAY_BYTES = 2**30
@@ -32,7 +34,7 @@ _STARTS = {
     **dict.fromkeys((b"\xff\xfe", b"\xfe\xff", b"{\0", b"[\0", b"\0{", b"\0["), _UTF_16),
     b"\x1f\x8b": ("gzip data", "Give the file a name that ends in .gz."),
     b"PK\x03\x04": ("a zip archive", "Unpack it."),
-    b"PAR1": ("a Parquet file", 'Convert it, for example with pandas: to_json(FILE, orient="records", lines=True).'),
+    b"PAR1": ("a Parquet file", "Give the file a name that ends in .parquet."),
 }
 """First bytes of a file that cannot be what is read here -> what it is, and what to do."""
 _SPREAD = re.compile(rb"\{(.*[{\[,])?", re.DOTALL)
@@ -46,38 +48,63 @@ Report = Callable[[Problem], None]
 
 
 class Row(NamedTuple):
-    """One JSON value of a file, and the 1-based line on which it begins."""
+    """One JSON value of a file, and the 1-based line on which it begins; of a table, the 1-based row.
+
+    `file` is what messages call the file: the path as given, or `ORG/NAME:path/inside`. `span` is where the row lies in
+    a plain file of JSON Lines, first byte and number of bytes; None elsewhere.
+    """
 
     line: int
     value: Any
+    file: str = ""
+    span: tuple[int, int] | None = None
 
 
 def read_rows(
     path: str | Path, report: Report, max_line_bytes: int = MAX_LINE_BYTES, what: str = "group"
 ) -> Iterator[Row]:
-    """Yield the rows of one file; what cannot be read is reported and left out.
+    """Yield the rows of a file, or of all that a folder or a hub name stands for; what cannot be read is reported and
+    left out.
 
     A file whose first character is `[` is one JSON array, any other is JSON Lines (blank lines are skipped).
     A byte order mark is accepted, and `.gz` is decompressed. JSON Lines none of which is an object make one
     problem together: of a table, of an object spread over lines, of binary data.
 
     Args:
-        path: the file.
+        path: the file, or what `rm.groups.locate` takes for files.
         report: called with every problem, in the order of the file.
         max_line_bytes: a longer line of JSON Lines is a problem, not a crash.
         what: what a row is meant to be, for the messages.
+
+    Raises:
+        ConfigError, RunError: a repository of the hub that cannot be read.
+        MissingExtra: a table, and no pyarrow.
     """
-    file = str(path)
+    for file in locate(path, report, what):
+        yield from file_rows(file, report, max_line_bytes, what)
+
+
+def file_rows(
+    located: DataFile, report: Report, max_line_bytes: int = MAX_LINE_BYTES, what: str = "group"
+) -> Iterator[Row]:
+    """The rows of one file that was located. Arguments, reports and errors as `read_rows`."""
+    file, path = located
     count = 0
     try:
-        with _open(Path(path)) as stream:
+        if path.suffix in TABLES:
+            for count, value in enumerate(table_rows(path), 1):
+                yield Row(count, value, file)
+            if not count:
+                report(Problem(file, 0, "", f"at least one {what}", "an empty table"))
+            return
+        with _open(path) as stream:
             for row in _stream_rows(stream, file, report, max_line_bytes, what):
                 count += 1
-                yield row
+                yield row if path.suffix != ".gz" else row._replace(span=None)
     except FileNotFoundError:
         report(Problem(file, 0, "", f"a file of {what}s", "no such file"))
-    except IsADirectoryError:
-        report(Problem(file, 0, "", f"a file of {what}s", "a directory", "Name the files in it."))
+    except DamagedTable as error:
+        report(Problem(file, 0, "", f"a whole {path.suffix} file", f"damaged after {count} rows ({error})"))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         report(Problem(file, 0, "", "a whole gzip file", f"damaged after {count} rows ({error})"))
     except OSError as error:
@@ -108,8 +135,8 @@ def _open(path: Path) -> BufferedIOBase:
 
 
 def _stream_rows(stream: BufferedIOBase, file: str, report: Report, max_line_bytes: int, what: str) -> Iterator[Row]:
-    lines = ((line, content) for line, content in _lines(stream, max_line_bytes) if content.strip())
-    line, content = next(lines, (0, b""))
+    lines = (each for each in _lines(stream, max_line_bytes) if each[2].strip())
+    line, at, content = next(lines, (0, 0, b""))
     start = content.strip()
     if not start:
         report(Problem(file, 0, "", f"at least one {what}", "an empty file"))
@@ -120,7 +147,7 @@ def _stream_rows(stream: BufferedIOBase, file: str, report: Report, max_line_byt
     elif start.startswith(b"["):
         yield from _array_rows(_with_rest(content, stream), line, file, report, what)
     else:
-        read = (_line_row(content, line, file, max_line_bytes) for line, content in chain([(line, content)], lines))
+        read = (_line_row(*each, file, max_line_bytes) for each in chain([(line, at, content)], lines))
         yield from _told_together(read, start, file, report)
 
 
@@ -180,14 +207,18 @@ def _other_kind(file: str, found: str, fix: str) -> Problem:
     return Problem(file, 0, "", "JSON Lines or one JSON array, in UTF-8", found, fix)
 
 
-def _lines(stream: BufferedIOBase, max_line_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """1-based lines, no byte order mark; of one too long, only the beginning, one byte more than allowed at least."""
-    line = 0
+def _lines(stream: BufferedIOBase, max_line_bytes: int) -> Iterator[tuple[int, int, bytes]]:
+    """1-based lines, where they begin in bytes, and what they hold, without a byte order mark; of a line too long, only
+    the beginning, one byte more than allowed at least."""
+    line = at = 0
     while content := stream.readline(max_line_bytes + 1):
         line += 1
-        yield line, content.removeprefix(_BOM) if line == 1 else content
+        marked = line == 1 and content.startswith(_BOM)
+        yield (line, at + len(_BOM), content.removeprefix(_BOM)) if marked else (line, at, content)
+        at += len(content)
         while len(content) > max_line_bytes and not content.endswith(b"\n"):  # the rest of a long line
             content = stream.readline(max_line_bytes + 1)
+            at += len(content)
             if not content:
                 return
 
@@ -201,7 +232,7 @@ def _with_rest(start: bytes, stream: BufferedIOBase) -> bytes:
     return b"".join(chunks)
 
 
-def _line_row(content: bytes, line: int, file: str, max_line_bytes: int) -> Row | Problem:
+def _line_row(line: int, at: int, content: bytes, file: str, max_line_bytes: int) -> Row | Problem:
     if len(content) > max_line_bytes:
         expected = f"at most {max_line_bytes / 2**20:g} MiB a line"
         return Problem(file, line, "", expected, "a longer line", "Write one object a line.")
@@ -209,7 +240,7 @@ def _line_row(content: bytes, line: int, file: str, max_line_bytes: int) -> Row 
     if isinstance(text, Problem):
         return text
     try:
-        return Row(line, json.loads(text.rstrip()))
+        return Row(line, json.loads(text.rstrip()), file, (at, len(content)))
     except (ValueError, RecursionError) as error:
         return _not_json(error, file, line, "one JSON object a line", text)
 
@@ -228,7 +259,7 @@ def _array_rows(content: bytes, first_line: int, file: str, report: Report, what
     try:
         for at, value in _elements(text):
             line, counted = line + text.count("\n", counted, at), at
-            yield Row(line, value)
+            yield Row(line, value, file)
     except (ValueError, RecursionError) as error:
         if isinstance(error, json.JSONDecodeError):
             line = first_line + error.lineno - 1

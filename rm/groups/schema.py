@@ -80,5 +80,10 @@ class Group:
 
     @property
     def problem_key(self) -> str:
-        """The problem without what a copy may differ in: case, spacing, forms of a character (NFKC)."""
-        return " ".join(unicodedata.normalize("NFKC", self.problem).casefold().split())
+        """The problem as `problem_key` makes it."""
+        return problem_key(self.problem)
+
+
+def problem_key(problem: str) -> str:
+    """A problem without what a copy may differ in: case, spacing, forms of a character (NFKC)."""
+    return " ".join(unicodedata.normalize("NFKC", problem).casefold().split())

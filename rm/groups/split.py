@@ -23,6 +23,7 @@ from rm.groups.similarity import (
     LOWEST_THRESHOLD,
     Overlap,
     Shingles,
+    Statement,
     closest,
     clusters,
     near_duplicates,
@@ -136,7 +137,7 @@ def _check_parameters(count: int, dev_fraction: float, threshold: float) -> None
         raise ConfigError(problems)
 
 
-def _problem_id(group: Group) -> str:
+def _problem_id(group: Statement) -> str:
     return group.problem_id
 
 

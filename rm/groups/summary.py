@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,41 +60,60 @@ class Summary:
     reasoning_characters: Lengths
 
 
-def summarise(groups: Sequence[Group]) -> Summary | None:
-    """The summary of these groups; None where there are none."""
-    if not groups:
-        return None
-    candidates = [candidate for group in groups for candidate in group.candidates]
-    return Summary(
-        groups=len(groups),
-        candidates=len(candidates),
-        labelled=sum(candidate.rubric is not None for candidate in candidates),
-        with_total=sum(candidate.total is not None for candidate in candidates),
-        with_reference=sum(bool(group.reference_solution.strip()) for group in groups),
-        with_tests=sum(group.tests is not None for group in groups),
-        positives_per_group=_by_value(len(group.positives) for group in groups),
-        negatives_per_group=_by_value(len(group.negatives) for group in groups),
-        kinds=_by_count(candidate.kind for candidate in candidates),
-        sources=_by_count(group.source for group in groups),
-        task_types=_by_count(group.task_type for group in groups),
-        labels=_label_histograms(groups),
-        problem_characters=Lengths.of([len(group.problem) for group in groups]),
-        reasoning_characters=Lengths.of([len(candidate.reasoning) for candidate in candidates]),
-    )
+class Tally:
+    """A summary that grows group by group, in memory that hardly does."""
 
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._positives: Counter[int] = Counter()
+        self._negatives: Counter[int] = Counter()
+        self._kinds: Counter[str] = Counter()
+        self._sources: Counter[str] = Counter()
+        self._task_types: Counter[str] = Counter()
+        self._labels: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        self._problem_characters = array("L")
+        self._reasoning_characters = array("L")
 
-def _by_value(values: Iterable[int]) -> dict[int, int]:
-    return dict(sorted(Counter(values).items()))
-
-
-def _by_count(values: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(values).items(), key=lambda item: (-item[1], item[0])))
-
-
-def _label_histograms(groups: Sequence[Group]) -> dict[str, dict[int, int]]:
-    counters: dict[str, Counter[int]] = {}
-    for group in groups:
+    def add(self, group: Group) -> None:
+        """One more group."""
+        positives = len(group.positives)
+        self._positives[positives] += 1
+        self._negatives[len(group.candidates) - positives] += 1
+        self._sources[group.source] += 1
+        self._task_types[group.task_type] += 1
+        self._problem_characters.append(len(group.problem))
+        self._counts["with_reference"] += bool(group.reference_solution.strip())
+        self._counts["with_tests"] += group.tests is not None
         for candidate in group.candidates:
-            for name, level in (candidate.rubric or {}).items():
-                counters.setdefault(name, Counter())[level] += 1
-    return {name: dict(sorted(counter.items())) for name, counter in counters.items()}
+            self._kinds[candidate.kind] += 1
+            self._reasoning_characters.append(len(candidate.reasoning))
+            self._counts["with_total"] += candidate.total is not None
+            if candidate.rubric is not None:
+                self._counts["labelled"] += 1
+                for name, level in candidate.rubric.items():
+                    self._labels[name][level] += 1
+
+    def summary(self) -> Summary | None:
+        """Of the groups so far; None where there are none."""
+        if not self._problem_characters:
+            return None
+        return Summary(
+            groups=len(self._problem_characters),
+            candidates=len(self._reasoning_characters),
+            labelled=self._counts["labelled"],
+            with_total=self._counts["with_total"],
+            with_reference=self._counts["with_reference"],
+            with_tests=self._counts["with_tests"],
+            positives_per_group=dict(sorted(self._positives.items())),
+            negatives_per_group=dict(sorted(self._negatives.items())),
+            kinds=_by_count(self._kinds),
+            sources=_by_count(self._sources),
+            task_types=_by_count(self._task_types),
+            labels={name: dict(sorted(counter.items())) for name, counter in self._labels.items()},
+            problem_characters=Lengths.of(self._problem_characters),
+            reasoning_characters=Lengths.of(self._reasoning_characters),
+        )
+
+
+def _by_count(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

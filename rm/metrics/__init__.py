@@ -21,11 +21,13 @@ from rm.metrics.ranking import (
     spearman_rho,
     tie_rate,
 )
+from rm.metrics.raters import RaterAgreement, rater_agreement
 
 __all__ = [
     "DimensionAgreement",
     "GroupRanking",
     "PairedDifference",
+    "RaterAgreement",
     "Reliability",
     "ReliabilityBin",
     "Summary",
@@ -42,6 +44,7 @@ __all__ = [
     "paired_difference",
     "pass_at_k",
     "rank_group",
+    "rater_agreement",
     "reciprocal_rank",
     "reliability",
     "spearman_rho",

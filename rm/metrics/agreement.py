@@ -55,7 +55,7 @@ def dimension_agreement(
         n=len(labels),
         accuracy=float(np.mean(predicted == labels)),
         mae=float(np.mean(np.abs(expected - labels))),
-        kappa=_quadratic_kappa(predicted, labels, n_levels),
+        kappa=quadratic_kappa(predicted, labels, n_levels),
     )
 
 
@@ -71,7 +71,11 @@ def confusion(predicted: ArrayLike, labels: ArrayLike, n_levels: int) -> NDArray
     return confusion_matrix(labels[keep], predicted[keep], labels=range(n_levels)).astype(np.int64)
 
 
-def _quadratic_kappa(predicted: NDArray, labels: NDArray, n_levels: int) -> float:
+def quadratic_kappa(predicted: NDArray, labels: NDArray, n_levels: int) -> float:
+    """Quadratic-weighted Cohen's kappa of two (N,) arrays of levels in 0..n_levels-1, N >= 1, in [-1, 1].
+
+    NaN where both are all one and the same level.
+    """
     if np.all(predicted == labels[0]) and np.all(labels == labels[0]):
         return np.nan  # 0 / 0: no disagreement is possible, by chance either
     return float(cohen_kappa_score(labels, predicted, weights="quadratic", labels=range(n_levels)))

@@ -20,6 +20,7 @@ from typing import Any
 
 from rm.errors import ConfigError, DataError
 from rm.errors import Problem as Mistake
+from rm.groups.read import data_files
 from rm.groups.rows import read_rows
 from rm.provenance import data_facts
 from rm.sources import hub_reachable
@@ -151,7 +152,7 @@ def load_benchmark(name: str, limit: int | None = None) -> Loaded:
         problems = load_problems(name, traces="none", limit=limit)
     if not problems:
         raise ConfigError(f"--benchmark: there are no problems in {name}.")
-    return Loaded(Path(name).name, problems, data_facts([name])[0])
+    return Loaded(Path(name).name, problems, data_facts(data_files([name]))[0])
 
 
 def _form_of(row: Any) -> Benchmark | None:

@@ -17,13 +17,12 @@ from rm.config import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    PositiveShare,
+    Share,
     TrackingConfig,
 )
 from rm.uplift.config import SamplingConfig
 from rm.uplift.executors.config import ArithmeticConfig, ExecutorConfig, TransformersConfig
-
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
-TopP = Annotated[float, Field(strict=True, gt=0, le=1)]
 
 
 @dataclass(frozen=True, config=CLOSED)
@@ -138,7 +137,7 @@ class GrpoSettings:
     per_device_batch_size: PositiveInt = 8
     gradient_accumulation: PositiveInt = 1
     temperature: PositiveFloat = 0.7
-    top_p: TopP = 1.0
+    top_p: PositiveShare = 1.0
     max_completion_length: PositiveInt = 512
     learning_rate: PositiveFloat = 5e-6
     lr_scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine"] = "constant"
@@ -149,7 +148,7 @@ class GrpoSettings:
     gradient_checkpointing: Bool = False
     autocast: Literal["auto", "none", "bfloat16"] = "auto"
     vllm: Literal["none", "colocate", "server"] = "none"
-    vllm_gpu_memory_utilization: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.3
+    vllm_gpu_memory_utilization: PositiveShare = 0.3
     seed: NonNegativeInt = 18
     save_every: NonNegativeInt = 0
     keep_checkpoints: PositiveInt = 2

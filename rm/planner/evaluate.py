@@ -24,8 +24,8 @@ from rm.planner.benchmarks import Loaded
 from rm.planner.config import EvaluationConfig
 from rm.planner.prompts import PROMPT_VERSION, check_prompt
 from rm.planner.report import render_evaluation
-from rm.planner.summary import Outcomes, outcomes_of, summarize_systems, summarize_traces
-from rm.planner.traces import Planner, Written, planners_of, reasoning_of, write_traces
+from rm.planner.summary import outcomes_of, summarize_systems, summarize_traces
+from rm.planner.traces import ALONE, Planner, Written, planners_of, reasoning_of, write_traces
 from rm.provenance import versions
 from rm.uplift.config import PlanConfig, UpliftConfig
 from rm.uplift.meter import Progress
@@ -65,7 +65,7 @@ def check_evaluation(names: Sequence[str], config: EvaluationConfig) -> tuple[Pl
         problems.append("--planner: none named. Give a directory, a hub name, or none for the executor alone.")
     if over := [k for k in config.k if k > config.samples]:
         problems.append(f"k: pass@{over[0]} needs at least {over[0]} samples, and samples is {config.samples}.")
-    if config.sampling.temperature == 0 and config.samples > 1 and names and set(names) == {"none"}:
+    if config.sampling.temperature == 0 and config.samples > 1 and names and set(names) == {ALONE}:
         problems.append("sampling.temperature: at 0 all runs of the executor alone are one. Set samples: 1.")
     try:
         check_prompt(config.prompt)
@@ -212,6 +212,3 @@ def _read(file: Path) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-__all__ = ["Outcomes", "Watching", "check_evaluation", "evaluate", "prepare_directory"]

@@ -31,7 +31,7 @@ from rm.errors import MissingExtra, RunError
 from rm.planner.data import ROW, columns_of
 from rm.planner.rewards import OpenReward
 from rm.planner.samples import PREFIX, Intake, SampleFile, odd_forms
-from rm.train.checkpoints import CHECKPOINTS, restore_ended, seal, whole_or_gone
+from rm.train.checkpoints import CHECKPOINTS, seal, whole_or_gone
 
 try:
     from datasets import Dataset
@@ -139,10 +139,6 @@ class PlannerTrainer(GRPOTrainer):
             dist.barrier()
         if self.args.should_save:
             seal(newest, self._keep_checkpoints)
-
-    def restore_ended(self, checkpoint: Path) -> None:
-        """See `rm.train.checkpoints.restore_ended`."""
-        restore_ended(self, checkpoint)
 
 
 def reward_function(reward: OpenReward, intake: Intake) -> Callable[..., Awaitable[list[float | None]]]:

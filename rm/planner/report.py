@@ -10,8 +10,8 @@ from typing import Any
 from rm.evaluate import svg
 from rm.evaluate.format import decimal, percent
 from rm.evaluate.report import render_template
-from rm.planner.summary import ALONE, Outcomes, ends
-from rm.planner.traces import Written, reasoning_of
+from rm.planner.summary import Outcomes, ends
+from rm.planner.traces import ALONE, Written, reasoning_of
 from rm.uplift.problems import Problem
 from rm.uplift.results import TraceResult
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from rm.adapters.source import RewardSource
+from rm.adapters.source import RewardSource, is_address
 from rm.errors import ConfigError, RunError
 from rm.planner.config import RewardChoice
 from rm.reward.bundle import load_bundle
@@ -97,7 +97,7 @@ def recipe_of(choice: RewardChoice) -> Recipe | None:
 
 def is_server(choice: RewardChoice) -> bool:
     """Whether rewards come from an address."""
-    return choice.source.startswith(("http://", "https://"))
+    return is_address(choice.source)
 
 
 def check_choice(choice: RewardChoice) -> list[str]:

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rm.config import config_to_dict
 from rm.errors import ConfigError, MissingExtra, RunError
+from rm.groups.read import data_files
 from rm.planner.config import GrpoSettings, PlannerConfig
 from rm.planner.data import Prompts, make_prompts, problem_row, training_dataset
 from rm.planner.model import adapters, base_source, dtype_of, load_base, loading, positions_of
@@ -22,10 +23,10 @@ from rm.planner.prompts import PROMPT_VERSION, check_prompt
 from rm.planner.rewards import OpenReward, check_choice, check_scores, is_server, opened
 from rm.planner.samples import Intake
 from rm.precision import has_fast_bfloat16
-from rm.provenance import data_facts
+from rm.provenance import data_facts, file_hash
 from rm.reward.manifest import BUNDLE
 from rm.text.tokenizer import load_tokenizer
-from rm.train.checkpoints import has_ended, last_checkpoint, step_of
+from rm.train.checkpoints import has_ended, last_checkpoint, restore_ended, step_of
 from rm.train.directory import Identity, check_run_directory, open_run_directory, process_rank
 from rm.train.run import use_one_gpu
 from rm.train.tracking import JsonlLog, set_up_wandb
@@ -131,6 +132,7 @@ class Prepared:
 
     problems: tuple[Problem, ...]
     data: list[dict[str, str]]
+    identity: Identity
     args: GRPOConfig
     output: Path
 
@@ -148,12 +150,11 @@ def prepare(config: PlannerConfig, *, resume: bool = False, force: bool = False)
     rows = load_problems(config.data.train, traces="none", limit=config.data.limit or None)
     if not rows:
         raise ConfigError("data.train: there are no problems in these files.")
-    data = data_facts(config.data.train)
+    data = data_facts(data_files(config.data.train))
     inputs = (*config.data.train, config.planner.base, *([] if is_server(config.reward) else [config.reward.source]))
-    output = check_run_directory(
-        config.output, identity_of(config, data), FREE_TO_CHANGE, inputs, resume=resume, force=force
-    )
-    return Prepared(rows, data, training_arguments(config, output), output)
+    identity = identity_of(config, data)
+    output = check_run_directory(config.output, identity, FREE_TO_CHANGE, inputs, resume=resume, force=force)
+    return Prepared(rows, data, identity, training_arguments(config, output), output)
 
 
 def train(config: PlannerConfig, *, resume: bool = False, force: bool = False) -> PlannerResult:
@@ -182,8 +183,7 @@ def train(config: PlannerConfig, *, resume: bool = False, force: bool = False) -
     args.model_init_kwargs = loading(source, config.planner) if config.grpo.beta and not config.lora.rank else None
     with opened(config.reward, str(args.device) if args.device.type == "cuda" else None) as reward:
         first = check_scores(reward, first_item(prepared.problems[0])) if args.process_index == 0 else None
-        identity = identity_of(config, prepared.data)
-        open_run_directory(output, identity, args, resume=resume, force=force)
+        open_run_directory(output, prepared.identity, args, resume=resume, force=force)
         provenance = Provenance(config, prepared.data, len(prepared.problems), reward, first)
         trainer = _trainer(config, args, model, tokenizer, prompts, reward)
         try:
@@ -230,7 +230,7 @@ def _run(
         trainer.sample_file.go_back_to(step_of(checkpoint) if checkpoint else 0)
     try:
         if checkpoint is not None and has_ended(checkpoint):
-            trainer.restore_ended(checkpoint)
+            restore_ended(trainer, checkpoint)
             if is_saved(output):
                 return PlannerResult(output / PLANNER, step_of(checkpoint), page.first_and_last(), ())
         else:
@@ -349,6 +349,6 @@ def first_item(problem: Problem) -> dict[str, Any]:
 def identity_of(config: PlannerConfig, data: Sequence[dict[str, str]]) -> Identity:
     """What makes a run this run: its settings, and the content of its data and its bundle wherever they lie."""
     manifest = Path(config.reward.source).expanduser() / BUNDLE
-    bundle = data_facts([manifest])[0]["sha256"] if manifest.is_file() else ""
+    bundle = file_hash(manifest) if manifest.is_file() else ""
     content = {"train": [item["sha256"] for item in data], "bundle": bundle, "prompts": PROMPT_VERSION}
     return {**config_to_dict(config), "content": content}

@@ -17,14 +17,11 @@ from rm.evaluate.format import decimal, percent, table
 from rm.evaluate.summary import json_safe
 from rm.metrics import paired_difference, pass_at_k, summarize
 from rm.planner.samples import ODD_FORMS
-from rm.planner.traces import Planner, Written, reasoning_of
+from rm.planner.traces import ALONE, Planner, Written
 from rm.reward.reasoning import extract_reasoning
 from rm.uplift.estimate import Counts, find_leak, wilson
 from rm.uplift.problems import Problem
 from rm.uplift.results import TraceResult, longest_baselines
-
-ALONE = "none"
-"""The executor without traces."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def summarize_traces(planner: Planner, problems: Sequence[Problem], written: Wri
             lengths += [] if completion.tokens is None else [completion.tokens]
             if problem.task == "math":
                 checkable += 1
-                leaks += bool(find_leak(reasoning_of(completion), problem.answer))
+                leaks += bool(find_leak(reasoning.text, problem.answer))
     count = len(characters)
     return json_safe(
         {

@@ -18,7 +18,7 @@ from rm.planner.config import EvaluationConfig
 from rm.planner.prompts import planner_prompt
 from rm.reward.reasoning import extract_reasoning
 from rm.sources import SHIPPED, TINY, TINY_BASE
-from rm.train.tracking import whole_lines
+from rm.train.tracking import whole_rows
 from rm.uplift.cache import problem_hash
 from rm.uplift.executors.base import Completion, Executor, Lost
 from rm.uplift.executors.config import ArithmeticConfig, OpenAIConfig, make_executor
@@ -26,6 +26,8 @@ from rm.uplift.meter import FailureLimit, Watch
 from rm.uplift.problems import Problem
 from rm.uplift.runs import first_error, first_seed
 
+ALONE = "none"
+"""The executor without traces, in the place of a planner."""
 Written = Mapping[tuple[str, str], tuple[Completion, ...]]
 """(planner, problem id) -> its completions; fewer than asked for where some were lost."""
 
@@ -46,9 +48,9 @@ class Planner:
 def planners_of(names: Sequence[str]) -> tuple[Planner, ...]:
     """Planners with labels of their own: the last part of the path, or all of it where two have the same.
 
-    `none`, the executor alone, is left out. Raises: ConfigError for one that stands there twice.
+    `ALONE` is left out. Raises: ConfigError for one that stands there twice.
     """
-    paths = [name for name in names if name != "none"]
+    paths = [name for name in names if name != ALONE]
     if len(set(paths)) < len(paths):
         raise ConfigError("--planner: the same planner twice.")
     short = [Path(path).name if Path(path).name != "model" else Path(path).parent.name for path in paths]
@@ -172,10 +174,9 @@ def reasoning_of(completion: Completion) -> str:
 
 def _read(file: Path) -> dict[tuple[str, str], tuple[Completion, ...]]:
     """What an earlier run left; half a line at the end is dropped."""
-    if not file.exists():
-        return {}
-    rows: list[dict[str, Any]] = [json.loads(line) for line in whole_lines(file)]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    rows = whole_rows(file)
+    if file.is_file():
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return {
         (row["planner"], row["problem_id"]): tuple(Completion(**each) for each in row["completions"]) for row in rows
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from rm.planner.config import PlannerConfig
 from rm.planner.page import render_page
 from rm.planner.samples import SAMPLES
 from rm.planner.save import Provenance
-from rm.train.tracking import LOG, Progress, whole_lines
+from rm.train.tracking import LOG, Progress, whole_rows
 
 PAGE = "samples.html"
 
@@ -53,22 +52,18 @@ class SamplesPage(TrainerCallback):
     def write(self) -> None:
         """The page of what is there so far."""
         formula = self._provenance.formula
-        page = render_page(self.curve(), _rows(self._directory / SAMPLES), self._config, formula)
+        page = render_page(self.curve(), whole_rows(self._directory / SAMPLES), self._config, formula)
         write_text_whole(self._directory / PAGE, page, force=True)
 
     def curve(self) -> list[dict[str, Any]]:
         """The lines of the log that belong to a step."""
-        return [row for row in _rows(self._directory / LOG) if "reward" in row]
+        return [row for row in whole_rows(self._directory / LOG) if "reward" in row]
 
     def first_and_last(self) -> tuple[float | None, float | None]:
         """Mean reward of the first and of the last tenth of the steps."""
         rewards = [row["reward"] for row in self.curve()]
         tenth = max(1, len(rewards) // 10)
         return _mean(rewards[:tenth]), _mean(rewards[-tenth:])
-
-
-def _rows(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in whole_lines(file)] if file.is_file() else []
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from rm.config import CLOSED, NonNegativeInt, PositiveFloat, PositiveInt
+from rm.config import CLOSED, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from rm.errors import ConfigError
 from rm.reward.combine import BetaRuns, Options, Prior, Recipe, formula_of
 from rm.uplift.config import UpliftConfig
-
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
 @dataclass(frozen=True, config=CLOSED)

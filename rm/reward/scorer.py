@@ -30,9 +30,9 @@ from rm.errors import ConfigError, RunError, TraceLiftError
 from rm.reward.config import LimitsConfig, RewardConfig
 from rm.reward.items import Item, check_items
 from rm.reward.judge import RewardScorer
-from rm.reward.loop import LoopThread
 from rm.reward.parts import Parts, RewardResult, UpliftPart
 from rm.uplift.live import LiveUplift
+from rm.uplift.loop import LoopThread
 from rm.uplift.meter import Phase, Totals
 from rm.uplift.problems import Problem
 from rm.uplift.results import TraceResult

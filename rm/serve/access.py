@@ -13,7 +13,10 @@ from rm.uplift.executors.api_key import ApiKey
 DOCS_ASSETS = "/docs-assets"
 OPEN_PATHS = frozenset(
     {
-        *("/health", "/ready", "/docs", "/openapi.json"),
+        "/health",
+        "/ready",
+        "/docs",
+        "/openapi.json",
         *(f"{DOCS_ASSETS}/{name}" for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")),
     }
 )

@@ -123,7 +123,7 @@ def bench(config: TrainConfig, *, groups: int = 32, repeats: int = 3, seed: int 
     chosen = random.Random(seed).sample(found, min(groups, len(found)))
     tokenized = tokenize_groups(chosen, encoder, rubric, config.text.on_overflow)
     notes = [f"{len(found)} groups are there, fewer than the {groups} asked for."] if len(found) < groups else []
-    if tokenized.overflow.truncated or tokenized.overflow.unscorable:
+    if tokenized.overflow and (tokenized.overflow.truncated or tokenized.overflow.unscorable):
         notes.append(f"Text: {tokenized.overflow}.")
     if config.model.prefix_sharing != "auto":
         notes.append("model.prefix_sharing is not read: every way is measured.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 
 from rm.config import TrainConfig
 from rm.errors import ConfigError
+from rm.groups import Group
+from rm.groups.large import LargeGroups
 from rm.model.checkpoint import load_tokenizer, read_metadata
 from rm.model.create import position_limit
 from rm.model.layout import refusal, why_unshared
@@ -20,6 +23,9 @@ from rm.sources import HubUnreachable, Source, find_source
 from rm.text import Encoder
 from rm.train.data import tokenize_groups
 from rm.train.run import Prepared, check_output, check_run, schedule
+
+SAMPLED = 2000
+"""Groups whose texts are looked at, of a set too large for memory."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +119,17 @@ def _report(
         limit = _limit_of(network)
         max_length = min(config.text.max_length, limit or config.text.max_length)
         encoder = Encoder(load_tokenizer(source), max_length, config.text.include_tests)
-        tokenized = tokenize_groups(prepared.train, encoder, prepared.rubric, config.text.on_overflow)
+        groups: Sequence[Group] = prepared.train
+        if isinstance(groups, LargeGroups):
+            notes.append(f"Texts are looked at of the first {SAMPLED:,} groups only.")
+            groups = tuple(groups[:SAMPLED])
+        tokenized = tokenize_groups(groups, encoder, prepared.rubric, config.text.on_overflow)
         texts = [member for group in tokenized.groups for member in (*group.positives, *group.negatives)]
         longest = max(len(member.input_ids) for member in texts)
-        truncated, unscorable = tokenized.overflow.truncated, tokenized.overflow.unscorable
-        per_epoch = -(-len(tokenized.groups) // config.train.groups_per_step)
+        if tokenized.overflow:
+            truncated, unscorable = tokenized.overflow.truncated, tokenized.overflow.unscorable
+        count = len(prepared.train) - tokenized.dropped
+        per_epoch = -(-count // config.train.groups_per_step)
         steps = schedule(config, per_epoch)
     if network is not None:
         notes += _sharing_notes(config, unwrap(network), limit)

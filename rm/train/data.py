@@ -5,17 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 
-from rm.errors import DataError, Problem
+from rm.errors import ConfigError, DataError, Problem
 from rm.evaluate.score import rows_of
 from rm.groups import Group
+from rm.groups.large import LargeGroups, label_counts
 from rm.rubric import Rubric
 from rm.text import Encoded, Encoder, Member, OverflowReport
 from rm.train.shortcuts import Shortcut, shortcut_scores
 
 Cost = Callable[[Sequence[Sequence[int]]], int]
+_SMALL = 1000
+_TOO_MANY = "which are too many here to be held in memory"
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,11 @@ class TokenizedGroup:
     problem_id: str
     positives: tuple[Member, ...]
     negatives: tuple[Member, ...]
+
+    @property
+    def has_both(self) -> bool:
+        """Whether there is a positive and a negative."""
+        return bool(self.positives and self.negatives)
 
     def members(self, negatives: int | str, seed: int, epoch: int) -> list[Member]:
         """Positives and the epoch's negatives: the same for a seed, an epoch and a problem on any machine."""
@@ -39,14 +48,15 @@ class TokenizedSet:
     """Groups to train on, and what was left out on the way.
 
     Args:
-        groups: each with at least one positive and one negative.
-        overflow: what the length limit did.
-        dropped: groups that lost all positives or all negatives to it.
+        groups: each with at least one positive and one negative; of a set too large for memory, every one, which may
+            have lost either when it is drawn.
+        overflow: what the length limit did; None where texts are tokenized when they are drawn.
+        dropped: groups that lost all positives or all negatives to it, as far as that is known.
         unlabelled: candidates without rubric labels.
     """
 
-    groups: tuple[TokenizedGroup, ...]
-    overflow: OverflowReport
+    groups: Sequence[TokenizedGroup]
+    overflow: OverflowReport | None
     dropped: int
     unlabelled: int
 
@@ -54,7 +64,7 @@ class TokenizedSet:
 def tokenize_groups(
     groups: Sequence[Group], encoder: Encoder, rubric: Rubric, on_overflow: str, shortcut: Shortcut = "none"
 ) -> TokenizedSet:
-    """Tokenize every candidate once.
+    """Tokenize every candidate once; of groups too large for memory, whenever a group is drawn.
 
     Args:
         on_overflow: `drop` leaves out candidates that cannot fit; `refuse` raises.
@@ -62,7 +72,14 @@ def tokenize_groups(
 
     Raises:
         DataError: with `refuse`, every candidate that cannot fit; or nothing is left to train on.
+        ConfigError: what needs all texts at once, with groups too large for memory.
     """
+    if isinstance(groups, LargeGroups):
+        if on_overflow == "refuse":
+            raise ConfigError(f"text.on_overflow: refuse looks at all texts first, {_TOO_MANY}. Use drop.")
+        if shortcut != "none":
+            raise ConfigError(f"loss.shortcut: {shortcut} is learnt from all texts, {_TOO_MANY}. Use none.")
+        return TokenizedSet(_TokenizedWhenDrawn(groups, encoder, rubric), None, 0, label_counts(groups).unlabelled)
     encoded = encoder.encode([row for group in groups for row in rows_of(group, rubric)])
     overflow = OverflowReport.of(encoded, encoder.max_length)
     if on_overflow == "refuse" and overflow.unscorable:
@@ -72,21 +89,49 @@ def tokenize_groups(
     for group, surface in zip(groups, shortcut_scores(groups, shortcut), strict=True):
         part = encoded[start : start + len(group.candidates)]
         start += len(group.candidates)
-        members = [
-            Member(item.input_ids, candidate.positive, _levels(candidate.rubric, rubric), candidate.total, float(score))
-            for candidate, item, score in zip(group.candidates, part, surface, strict=True)
-            if item.fits
-        ]
-        unlabelled += sum(min(member.labels) < 0 for member in members)
-        positives = tuple(member for member in members if member.positive)
-        negatives = tuple(member for member in members if not member.positive)
-        if positives and negatives:
-            kept.append(TokenizedGroup(group.problem_id, positives, negatives))
+        tokenized = _tokenized(group, part, rubric, surface.tolist())
+        unlabelled += sum(min(member.labels) < 0 for member in (*tokenized.positives, *tokenized.negatives))
+        if tokenized.has_both:
+            kept.append(tokenized)
     if not kept:
         file = groups[0].file if groups else "data.train"
         found = f"{len(groups)} groups, none of which keeps a positive and a negative"
         raise DataError([Problem(file, 0, "", "groups to train on", found, "Raise text.max_length.")])
     return TokenizedSet(tuple(kept), overflow, len(groups) - len(kept), unlabelled)
+
+
+def _tokenized(group: Group, encoded: Sequence[Encoded], rubric: Rubric, surface: Sequence[float]) -> TokenizedGroup:
+    """A group with those of its candidates that fit."""
+    members = [
+        Member(item.input_ids, candidate.positive, _levels(candidate.rubric, rubric), candidate.total, score)
+        for candidate, item, score in zip(group.candidates, encoded, surface, strict=True)
+        if item.fits
+    ]
+    positives = tuple(member for member in members if member.positive)
+    return TokenizedGroup(group.problem_id, positives, tuple(member for member in members if not member.positive))
+
+
+class _TokenizedWhenDrawn(Sequence[TokenizedGroup]):
+    """Groups that are read and tokenized each time they are asked for."""
+
+    def __init__(self, groups: Sequence[Group], encoder: Encoder, rubric: Rubric) -> None:
+        self._groups = groups
+        self._encoder = encoder
+        self._rubric = rubric
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @overload
+    def __getitem__(self, index: int) -> TokenizedGroup: ...
+    @overload
+    def __getitem__(self, index: slice) -> _TokenizedWhenDrawn: ...
+    def __getitem__(self, index: int | slice) -> TokenizedGroup | _TokenizedWhenDrawn:
+        if isinstance(index, slice):
+            return _TokenizedWhenDrawn(self._groups[index], self._encoder, self._rubric)
+        group = self._groups[index]
+        encoded = self._encoder.encode(rows_of(group, self._rubric))
+        return _tokenized(group, encoded, self._rubric, [0.0] * len(encoded))
 
 
 @dataclass(frozen=True)
@@ -148,8 +193,9 @@ class StepLoader:
         self._first = steps
 
     def smallest(self) -> tuple[Member, ...]:
-        """The cheapest group to run where a process has none of its own but must take part."""
-        drawn = (group.members(self._negatives, self._seed, self._epoch) for group in self._groups)
+        """A cheap group to run where a process has none of its own but must take part: the cheapest of the first."""
+        first = (group for group in self._groups[:_SMALL] if group.has_both)
+        drawn = (group.members(self._negatives, self._seed, self._epoch) for group in first)
         return tuple(min(drawn, key=lambda members: sum(len(m.input_ids) for m in members)))
 
     def __len__(self) -> int:
@@ -161,8 +207,12 @@ class StepLoader:
         first, self._first = self._first, 0
         for step in range(first, len(self)):
             chosen = order[step * self._per_step : (step + 1) * self._per_step]
-            members = [tuple(self._groups[i].members(self._negatives, self._seed, self._epoch)) for i in chosen]
-            yield StepGroups(tuple(self._dealt(members)), len(chosen))
+            drawn = [group for i in chosen if (group := self._groups[i]).has_both]
+            if not drawn:
+                found = "a step without a group that keeps a positive and a negative"
+                raise DataError([Problem("data.train", 0, "", "texts that fit", found, "Raise text.max_length.")])
+            members = [tuple(group.members(self._negatives, self._seed, self._epoch)) for group in drawn]
+            yield StepGroups(tuple(self._dealt(members)), len(members))
 
     def _dealt(self, groups: list[tuple[Member, ...]]) -> list[tuple[Member, ...]]:
         """This process's share: the costliest group left goes to the process with the least to do."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.util
 import json
 import os
@@ -26,6 +27,8 @@ from rm.evaluate.score import Scorer, rows_of
 from rm.evaluate.scored import ScoredGroup
 from rm.files import replace_directory
 from rm.groups import Group, load_groups
+from rm.groups.large import LargeGroups, label_counts
+from rm.groups.read import data_files
 from rm.groups.similarity import overlap
 from rm.losses import LOSSES, get_dimension_loss, get_loss
 from rm.model import LoadedModel
@@ -33,11 +36,11 @@ from rm.model.create import Recipe, create_model, position_limit
 from rm.precision import has_fast_bfloat16
 from rm.provenance import data_facts, versions
 from rm.rubric import Rubric
-from rm.train.checkpoints import has_ended, last_checkpoint, step_of, whole_or_gone
+from rm.train.checkpoints import has_ended, last_checkpoint, restore_ended, step_of, whole_or_gone
 from rm.train.data import StepLoader, TokenizedSet, hash_seed, tokenize_groups
 from rm.train.directory import check_run_directory, open_run_directory, process_rank
 from rm.train.objective import Objective
-from rm.train.tracking import JsonlLog, Progress, set_up_wandb
+from rm.train.tracking import JsonlLog, Progress, set_up_wandb, start_facts
 from rm.train.trainer import BEST, GroupTrainer, best_facts, best_model
 
 MODEL = "model"
@@ -63,12 +66,14 @@ class TrainResult:
         model: directory of the trained reward model.
         steps: optimizer steps done.
         best: step and dev metrics of the model kept; empty without a dev set.
+        start: dev metrics of the model that training started from, where that is a reward model; else empty.
         notes: what a user should know, a sentence each.
     """
 
     model: Path
     steps: int
     best: dict[str, Any]
+    start: dict[str, Any]
     notes: tuple[str, ...]
 
 
@@ -78,8 +83,8 @@ class Prepared:
 
     rubric: Rubric
     objective: Objective
-    train: tuple[Group, ...]
-    dev: tuple[Group, ...]
+    train: Sequence[Group]
+    dev: Sequence[Group]
     notes: tuple[str, ...]
     data: dict[str, list[dict[str, str]]]
 
@@ -98,10 +103,12 @@ def check_run(config: TrainConfig) -> Prepared:
     objective = objective_of(config)
     train = load_groups(config.data.train, rubric)
     dev = load_groups(config.data.dev, rubric) if config.data.dev else ()
-    labelled = any(c.rubric or c.total is not None for group in train for c in group.candidates)
-    if not (labelled or config.loss.weights.ranking):
+    if not (config.loss.weights.ranking or label_counts(train).judged):
         raise ConfigError("loss.weights.ranking is 0 and no training trace has labels: there is nothing to learn.")
-    facts = {"train": data_facts(config.data.train), "dev": data_facts(config.data.dev)}
+    facts = {
+        "train": data_facts(data_files(config.data.train)),
+        "dev": data_facts(data_files(config.data.dev)),
+    }
     return Prepared(rubric, objective, train, dev, tuple(_data_notes(train, dev)), facts)
 
 
@@ -180,11 +187,13 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         print(f"There is no checkpoint in {config.output} to go on from: the run starts at step 0.", file=sys.stderr)
     if checkpoint is not None and has_ended(checkpoint):
         if (output / MODEL / PROVENANCE).is_file():
-            return TrainResult(output / MODEL, step_of(checkpoint), best_facts(output), notes)
-        trainer.restore_ended(checkpoint)
+            return TrainResult(output / MODEL, step_of(checkpoint), best_facts(output), start_facts(output), notes)
+        restore_ended(trainer, checkpoint)
         return _finish(config, prepared, trainer, output, notes)
     if checkpoint is not None:
         loader.skip(step_of(checkpoint) % len(loader))
+    # Where training goes on from a reward model, its own figures say whether it is getting better.
+    args.eval_on_start = bool(dev) and bool(config.model.init_from) and checkpoint is None
     torch.manual_seed(hash_seed(config.train.seed, args.process_index))
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -230,15 +239,14 @@ def _config_problems(config: TrainConfig) -> list[str]:
 
 def _data_notes(train: Sequence[Group], dev: Sequence[Group]) -> list[str]:
     notes = []
-    unlabelled = sum(candidate.rubric is None for group in train for candidate in group.candidates)
-    if unlabelled:
-        count = sum(len(group.candidates) for group in train)
+    counts = label_counts(train)
+    if counts.unlabelled:
         notes.append(
-            f"{unlabelled} of {count} training traces have no rubric labels: the dimension and total losses skip "
-            "them, the ranking loss takes positives over negatives."
+            f"{counts.unlabelled} of {counts.candidates} training traces have no rubric labels: the dimension and "
+            "total losses skip them, the ranking loss takes positives over negatives."
         )
     if dev:
-        shared = overlap(train, dev).near_duplicates
+        shared = _shared(train, dev)
         if shared:
             notes.append(
                 f"Warning: {shared} of {len(dev)} dev problems are in the training data, or nearly. Dev "
@@ -247,11 +255,21 @@ def _data_notes(train: Sequence[Group], dev: Sequence[Group]) -> list[str]:
     return notes
 
 
+def _shared(train: Sequence[Group], dev: Sequence[Group]) -> int:
+    """Dev problems that are in the training data, or nearly; of a large set this is computed once."""
+    if not isinstance(train, LargeGroups):
+        return overlap(train, dev).near_duplicates
+    keys = hashlib.sha256("\n".join(group.problem_key for group in dev).encode()).hexdigest()
+    return train.remembered(f"shared with {keys}", lambda: overlap(train, dev, progress=True).near_duplicates)
+
+
 def _text_notes(tokenized: TokenizedSet, max_length: int, asked: int) -> list[str]:
     notes = []
     if max_length < asked:
         notes.append(f"text.max_length is lowered from {asked} to {max_length}, the positions that the backbone has.")
-    if tokenized.overflow.truncated or tokenized.overflow.unscorable:
+    if tokenized.overflow is None:
+        notes.append("The training set is large: texts are tokenized when drawn; what does not fit is left out then.")
+    elif tokenized.overflow.truncated or tokenized.overflow.unscorable:
         notes.append(f"Training text: {tokenized.overflow}.")
     if tokenized.dropped:
         notes.append(f"{tokenized.dropped} training groups are left out: no positive or no negative of theirs fits.")
@@ -429,30 +447,30 @@ def _finish(
     config: TrainConfig, prepared: Prepared, trainer: GroupTrainer, output: Path, notes: tuple[str, ...]
 ) -> TrainResult:
     """Put the best model (without a dev set: the last) in its final place, with its provenance."""
-    best, facts = best_model(output), best_facts(output)
-    steps = trainer.state.global_step
-    target = output / MODEL
+    best = best_model(output)
+    result = TrainResult(output / MODEL, trainer.state.global_step, best_facts(output), start_facts(output), notes)
     if best is None:
         last = output / ".last.partial"
         with whole_or_gone(last):
             trainer.save_model(str(last), _internal_call=True)
         best = last
     if trainer.args.should_save:
-        with replace_directory(target, force=True) as staging:
+        with replace_directory(result.model, force=True) as staging:
             shutil.copytree(best, staging, dirs_exist_ok=True)
-            provenance = _provenance(config, prepared, steps, facts)
+            provenance = _provenance(config, prepared, result)
             (staging / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
         shutil.rmtree(output / ".last.partial", ignore_errors=True)
-    return TrainResult(target, steps, facts, notes)
+    return result
 
 
-def _provenance(config: TrainConfig, prepared: Prepared, steps: int, facts: dict[str, Any]) -> dict[str, Any]:
+def _provenance(config: TrainConfig, prepared: Prepared, result: TrainResult) -> dict[str, Any]:
     return {
         "config": config_to_dict(config),
         "rubric_fingerprint": prepared.rubric.fingerprint,
-        "steps": steps,
+        "steps": result.steps,
         "groups": {"train": len(prepared.train), "dev": len(prepared.dev)},
         "data": prepared.data,
-        "dev_metrics": facts,
+        "dev_metrics": result.best,
+        "dev_metrics_at_start": result.start,
         "versions": versions(),
     }

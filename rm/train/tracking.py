@@ -132,6 +132,17 @@ def drop_later_lines(path: Path, step: int) -> None:
         path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
+def start_facts(output: Path) -> dict[str, Any]:
+    """Dev metrics before the first step, as the log has them; empty where there was no evaluation then."""
+    rows = whole_rows(output / LOG)[:2]
+    return next((row for row in rows if row["step"] == 0 and "eval_pair_accuracy" in row), {})
+
+
+def whole_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON Lines file that were written to the end; none where there is no file."""
+    return [json.loads(line) for line in whole_lines(path)] if path.is_file() else []
+
+
 def whole_lines(path: Path) -> list[str]:
     """Lines that were written to the end; a killed run may leave half a line."""
     text = path.read_text(encoding="utf-8")

@@ -32,7 +32,7 @@ from rm.metrics import rank_group
 from rm.model import LoadedModel, save_reward_model
 from rm.model.layout import Layout
 from rm.text import Member, collate
-from rm.train.checkpoints import CHECKPOINTS, restore_ended, seal, whole_or_gone
+from rm.train.checkpoints import CHECKPOINTS, seal, whole_or_gone
 from rm.train.data import StepGroups, StepLoader, hash_seed
 from rm.train.objective import PARTS, Objective
 
@@ -318,10 +318,6 @@ class GroupTrainer(Trainer):
         self._barrier()
         if self.args.should_save:
             seal(newest, self._keep_checkpoints)
-
-    def restore_ended(self, checkpoint: Path) -> None:
-        """Take over weights and step of a run that ended with this checkpoint, but was not finished."""
-        restore_ended(self, checkpoint)
 
     def _barrier(self) -> None:
         if self.args.world_size > 1:

@@ -1,12 +1,9 @@
 """Baseline runs kept in one SQLite file: paid for once, topped up later, shared by processes.
 
-The file is in WAL mode, holds committed runs only (so `kill -9` costs what was under way and nothing else), and
-stores numbers and short texts, never objects. Runs are told apart by (key, index): whoever writes an index
-first has written it, and a second copy is dropped. Claims keep two processes from doing the same run at once; they
-save work and guard nothing: a claim whose process is gone, or that is older than its lease, may be taken over.
-
-What this does not cover: SQLite's WAL needs shared memory, so all processes must be on one machine, and a network
-file system is refused where SQLite notices it.
+The file (`rm.uplift.database`) holds numbers and short texts, never objects. Runs are told apart by (key, index):
+whoever writes an index first has written it, and a second copy is dropped. Claims keep two processes from doing the
+same run at once; they save work and guard nothing: a claim whose process is gone, or that is older than its lease, may
+be taken over.
 """
 
 from __future__ import annotations
@@ -15,16 +12,16 @@ import hashlib
 import json
 import os
 import sqlite3
-import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
 from rm.errors import RunError
+from rm.uplift.database import Database, Layout
 from rm.uplift.executors.base import Sampling
 from rm.uplift.problems import Problem
 from rm.uplift.runs import Run
@@ -32,10 +29,7 @@ from rm.uplift.runs import Run
 SCHEMA_VERSION = 1
 LEASE_SECONDS = 300.0
 """How long a claim of a living process is respected."""
-BUSY_SECONDS = 30.0
-"""How long a statement waits for another process to finish its own."""
 
-_APPLICATION_ID = 0x544C5246  # "TLRF", in the file's header: tells our files from others'
 _CREATE = """
 CREATE TABLE baselines (
     id INTEGER PRIMARY KEY,
@@ -55,6 +49,13 @@ CREATE TABLE claims (
     PRIMARY KEY (baseline, position)
 ) WITHOUT ROWID;
 """
+_LAYOUT = Layout(
+    what="baseline cache",
+    application_id=0x544C5246,  # "TLRF"
+    version=SCHEMA_VERSION,
+    create=_CREATE,
+    remedy="baselines are measured anew. Results files are not touched by this.",
+)
 
 
 @dataclass(frozen=True)
@@ -138,20 +139,14 @@ class BaselineCache:
     """
 
     def __init__(self, path: str | Path, lease_seconds: float = LEASE_SECONDS) -> None:
-        self.path = Path(path).expanduser()
         self.lease_seconds = lease_seconds
         self._owner = uuid.uuid4().hex
-        self._lock = threading.Lock()
-        with self._told():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(
-                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._prepare()
-            except BaseException:
-                self._database.close()
-                raise
+        self._file = Database(path, _LAYOUT)
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self._file.path
 
     def __enter__(self) -> BaselineCache:
         return self
@@ -163,16 +158,16 @@ class BaselineCache:
 
     def close(self) -> None:
         """Gives back all claims and closes the file; a second call does nothing."""
-        with self._lock:
-            with suppress(sqlite3.Error):  # closed already, damaged, busy: a claim left behind ends with this process
-                self._database.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
-            self._database.close()
+        # Closed already, damaged, busy: a claim left behind ends with this process.
+        with suppress(RunError), self._file.transaction() as database:
+            database.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
+        self._file.close()
 
     def take(self, key: BaselineKey, positions: Iterable[int]) -> Taken:
         """The runs there are, and claims on those that neither exist nor are being made by a living process."""
         wanted = sorted(set(positions))
         now = time.time()
-        with self._transaction() as database:
+        with self._file.transaction() as database:
             baseline = self._baseline(database, key)
             found = {}
             mine = set()
@@ -191,7 +186,7 @@ class BaselineCache:
     def add(self, key: BaselineKey, runs: Sequence[Run]) -> None:
         """Keeps judged runs and ends their claims; a position that is there already stays as it is."""
         now = time.time()
-        with self._transaction() as database:
+        with self._file.transaction() as database:
             baseline = self._baseline(database, key)
             database.executemany(
                 "INSERT OR IGNORE INTO runs (baseline, position, seed, passed, score, reason, made) "
@@ -202,20 +197,20 @@ class BaselineCache:
 
     def release(self, key: BaselineKey, positions: Iterable[int]) -> None:
         """Ends claims on runs that came to nothing."""
-        with self._transaction() as database:
+        with self._file.transaction() as database:
             self._unclaim(database, self._baseline(database, key), positions)
 
     def info(self) -> CacheInfo:
         """What is in the file now."""
-        with self._lock, self._told():
-            rows = self._database.execute(
+        with self._file.reading() as database:
+            rows = database.execute(
                 "SELECT executor, COUNT(DISTINCT id), COUNT(*), MIN(made), MAX(made) "
                 "FROM baselines JOIN runs ON baseline = id GROUP BY executor ORDER BY executor"
             ).fetchall()
         shares = tuple(ExecutorShare(*row) for row in rows)
         return CacheInfo(
             file=str(self.path),
-            size_bytes=sum(file.stat().st_size for file in self._files() if file.exists()),
+            size_bytes=self._file.size_bytes,
             baselines=sum(share.baselines for share in shares),
             runs=sum(share.runs for share in shares),
             executors=shares,
@@ -232,7 +227,7 @@ class BaselineCache:
             How many runs were removed; all of them where no condition is given.
         """
         latest = time.time() + 1 if older_than is None else time.time() - older_than
-        with self._transaction() as database:
+        with self._file.transaction() as database:
             removed = database.execute(
                 "DELETE FROM runs WHERE made <= ? AND baseline IN (SELECT id FROM baselines WHERE ? IN (executor, ''))",
                 (latest, executor or ""),
@@ -241,14 +236,8 @@ class BaselineCache:
                 "DELETE FROM baselines WHERE id NOT IN (SELECT baseline FROM runs UNION SELECT baseline FROM claims)"
             )
         if removed:
-            with self._lock, self._told():
-                self._database.execute("VACUUM")
-                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._file.shrink()
         return int(removed)
-
-    def _files(self) -> tuple[Path, Path]:
-        """The file, and the one that holds what is not yet moved into it."""
-        return self.path, self.path.with_name(f"{self.path.name}-wal")
 
     def _claim(self, database: sqlite3.Connection, baseline: int, position: int, now: float) -> bool:
         row = database.execute(
@@ -283,78 +272,6 @@ class BaselineCache:
             values,
         ).fetchone()
         return int(row[0])
-
-    def _prepare(self) -> None:
-        """Checks whose file it is, turns WAL on, and makes the tables where the file is new."""
-        version = self._pragma("user_version")
-        if version or self._pragma("application_id") or self._pragma("schema_version"):
-            self._check_origin(version)
-        mode = self._wal()
-        if mode != "wal":
-            raise RunError(
-                f"{self.path}: the file system does not let processes share a SQLite file (journal mode {mode}). "
-                "Put the cache on a local disk."
-            )
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        self._database.execute("PRAGMA foreign_keys = ON")
-        with self._transaction() as database:
-            if self._pragma("user_version") == 0:
-                for statement in filter(str.strip, _CREATE.split(";")):
-                    database.execute(statement)
-                database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        self._check_origin(self._pragma("user_version"))
-
-    def _check_origin(self, version: int) -> None:
-        if self._pragma("application_id") != _APPLICATION_ID:
-            raise RunError(f"{self.path} is a SQLite file of another program. Give the cache another path.")
-        if version > SCHEMA_VERSION:
-            raise RunError(
-                f"{self.path} was made by a newer version of this program (schema {version}, known up to "
-                f"{SCHEMA_VERSION}). Upgrade, or give the cache another path."
-            )
-
-    def _wal(self) -> str:
-        """Turns WAL on. SQLite does not wait for others here, so this does."""
-        give_up = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                return str(self._database.execute("PRAGMA journal_mode = WAL").fetchone()[0])
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.01)
-
-    def _pragma(self, name: str) -> int:
-        return int(self._database.execute(f"PRAGMA {name}").fetchone()[0])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One writer at a time, over all processes; all of the block is committed or nothing."""
-        with self._lock, self._told():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-            except BaseException:
-                with suppress(sqlite3.Error):  # the first error is the one to tell
-                    self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turns what SQLite or the file system refuses into a message for the user."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise RunError(f"The baseline cache {self.path} cannot be used: {error}.") from error
-        except sqlite3.DatabaseError as error:
-            raise RunError(
-                f"The baseline cache {self.path} is damaged ({error}). Move it away, with its -wal and -shm files, and "
-                "run again: baselines are measured anew. Results files are not touched by this."
-            ) from error
-        except OSError as error:
-            raise RunError(f"The baseline cache {self.path} cannot be used: {error.strerror or error}.") from error
 
 
 def _alive(pid: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from rm.config import CLOSED, Bool, NonNegativeInt, PositiveInt
+from rm.config import CLOSED, Bool, NonNegativeInt, PositiveInt, PositiveShare
 from rm.errors import ConfigError
+from rm.files import cache_folder
 from rm.uplift.estimate import OFFICIAL, Adaptive, Sampled
 from rm.uplift.executors.base import Executor, Sampling
 from rm.uplift.executors.config import ArithmeticConfig, ExecutorConfig, likelihoods_refused
@@ -98,7 +98,7 @@ class SamplingConfig:
     """
 
     temperature: Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)] = 0.5
-    top_p: Annotated[float, Field(strict=True, gt=0, le=1)] = 1.0
+    top_p: PositiveShare = 1.0
     max_tokens: PositiveInt = 512
     stop: list[str] = field(default_factory=list)
 
@@ -156,6 +156,5 @@ class UpliftConfig:
 
 
 def default_cache() -> Path:
-    """In the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(root) if root else Path.home() / ".cache") / "tracelift-rm" / "baselines.sqlite"
+    """In the user's cache folder, `rm.files.cache_folder`."""
+    return cache_folder() / "baselines.sqlite"

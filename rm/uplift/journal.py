@@ -44,9 +44,6 @@ class Journal(WorkFile):
         self.logs: dict[tuple[Place, LogName], float] = {}
         super().__init__(output, identity, self._keep, version=FORMAT)
 
-    def __enter__(self) -> Journal:
-        return self
-
     def add_slots(self, place: Place, slots: Sequence[Slot]) -> None:
         """Keeps the judged ones. They outlive the process, not a failure of the machine."""
         kept = [[*astuple(slot.run), list(slot.failures)] for slot in slots if slot.run is not None]

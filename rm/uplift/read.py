@@ -30,7 +30,7 @@ from rm.errors import Problem as Mistake
 from rm.groups.parse import POOLS, RowParser, shown
 from rm.groups.rows import Row, read_rows, surrogate_problem
 from rm.groups.schema import Group
-from rm.uplift.oracle import Oracle, chosen, io_tests, parse_oracle
+from rm.uplift.oracle import Oracle, as_asserts, chosen, io_tests, parse_oracle
 from rm.uplift.problems import IOTest, Problem, Task, Trace
 from rm.uplift.reference import reference_traces
 from rm.uplift.verifiers.answers import reference_answer
@@ -70,7 +70,7 @@ def load_problems(
     reader = _Reader()
     for path in [paths] if isinstance(paths, str | Path) else paths:
         for row in read_rows(path, reader.mistakes.append, what="problem"):
-            reader.take(str(path), row)
+            reader.take(row.file, row)
     problems = reader.finished()
     if reader.mistakes:
         files = list(dict.fromkeys(mistake.file for mistake in reader.mistakes))
@@ -156,7 +156,7 @@ class _Reader:
                 row.wrong("problem_id", f"one oracle a problem ({first.file}:{first.line} has this one)", problem_id)
             self.oracles[problem_id] = parse_oracle(row.row, problem_id, row.wrong, row.file, row.line)
             return
-        if first_place := self.groups.first_place_of(problem_id, row.place):
+        if first_place := self.groups.first_place_of(problem_id, row.file, row.line):
             fix = "Give one of them another id, or leave one out."
             row.wrong("problem_id", f"an id of its own ({first_place} has this one)", shown(problem_id), fix)
             problem_id = row.place
@@ -248,7 +248,10 @@ class _ProblemRow:
 
     def with_tests(self, problem: Problem, tests: Any, oracle: Oracle | None) -> Problem:
         if oracle is not None:
-            return replace(problem, io_tests=self.oracle_tests(oracle))
+            tests_of_oracle = self.oracle_tests(oracle)
+            if not oracle.entry_point:
+                return replace(problem, io_tests=tests_of_oracle)
+            return replace(problem, asserts=as_asserts(chosen(oracle)), entry_point=oracle.entry_point)
         form = _json_of(tests) if isinstance(tests, str) else tests
         if isinstance(form, Mapping):
             return replace(problem, io_tests=self.paired_tests(form))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,28 +28,7 @@ LATER = PROBE + 12
 spec = importlib.util.spec_from_file_location("openai_server", PROJECT / "tests" / "uplift" / "openai_server.py")
 serving = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(serving)
-Answer, as_json = serving.Answer, serving.as_json
-
-
-@contextmanager
-def served(**options: Any) -> Iterator[Any]:
-    """A server in a thread of its own."""
-    ready, loop = threading.Event(), asyncio.new_event_loop()
-    server, stop = serving.Server(**options), asyncio.Event()
-
-    async def serve() -> None:
-        async with server:
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: (loop.run_until_complete(serve()), loop.close()))
-    thread.start()
-    ready.wait()
-    try:
-        yield server
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
+Answer, as_json, served = serving.Answer, serving.as_json, serving.served
 
 
 @pytest.fixture

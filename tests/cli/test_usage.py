@@ -290,7 +290,7 @@ def test_every_broken_row_is_told_with_its_line(
 def test_a_huge_line_is_a_problem_not_a_crash(
     run: Run, train_argv: Argv, tmp_path: Path, sum_row: Run, write: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rm.groups.read.scan_groups.__defaults__", (None, 10_000))
+    monkeypatch.setattr("rm.groups.read.parsed_rows.__defaults__", (10_000,))
     data = write(sum_row(1), sum_row(2, problem="plus " * 10_000))
     ran = run(*train_argv(tmp_path / "run", "--data.train", data))
     assert ran.code == 1

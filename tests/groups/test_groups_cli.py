@@ -65,7 +65,7 @@ def test_check_caps_what_it_prints_but_not_the_json(
     assert run("check", path, "--json") == 1
     out, err = capsys.readouterr()
     assert len(json.loads(out)["errors"]) == 70
-    assert err.splitlines()[50:] == ["... and 20 more; --json gives all.", "70 errors."]
+    assert err.splitlines()[50:] == ["... and 20 more; --json gives more.", "70 errors."]
 
 
 def test_check_sums_up_warnings_by_kind(row: MakeRow, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,7 +75,7 @@ def test_check_sums_up_warnings_by_kind(row: MakeRow, write: Write, capsys: pyte
     out, err = capsys.readouterr()
     assert out.startswith("groups ")
     assert err.splitlines()[0] == "warning: no rubric labels (5)"
-    assert err.splitlines()[-1] == "  ... and 2 more; --json gives all."
+    assert err.splitlines()[-1] == "  ... and 2 more; --json gives more."
     assert len(err.splitlines()) == 5
 
 
@@ -90,13 +90,65 @@ def test_labels_that_the_rubric_lacks_are_one_warning(
     path = write(*rows)
     assert run("check", path, "--rubric", "math") == 0
     err = capsys.readouterr().err.splitlines()
-    assert err[0] == "warning: labels of unknown dimensions (240)"
-    assert err[1].startswith(f"  {path}:1: positive_pool[0].rubric.plan_quality = 1, ")
-    assert err[4:] == ["  ... and 237 more; --json gives all."]
+    assert err == [
+        "warning: labels of unknown dimensions (3)",
+        *(
+            f"  {path}:1: positive_pool[0].rubric.{name} = 1, and so in 79 more traces, "
+            "expected a dimension of the rubric math. Ignored."
+            for name in labels
+        ),
+    ]
     assert run("check", path, "--rubric", "math", "--json") == 0
     out, after = capsys.readouterr()
-    assert len(json.loads(out)["warnings"]) == 240
+    assert json.loads(out)["warning_counts"] == {"labels of unknown dimensions": 3}
     assert after == ""
+
+
+def test_check_keeps_the_first_of_very_many_and_counts_all(
+    row: MakeRow, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = {"positive_pool": [{"reasoning": "x"}], "negative_bank": [{"reasoning": "y"}]}
+    rows = [row(f"p{i}", problem=f"Problem {i}", **bare) for i in range(1200)]
+    assert run("check", write(*rows), "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (len(report["warnings"]), report["warning_counts"]) == (1000, {"no rubric labels": 1200})
+    assert run("check", write(*["nonsense"] * 3, row(), *["{}"] * 3000), "--json") == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (len(report["errors"]), report["error_count"]) == (10_000, 3 + 4 * 3000)
+
+
+STORIES = ("Tom has 2 apples and buys 3 more.", "How fast does the train go from A to B?", "Fold the paper in half.")
+
+
+def test_check_against_another_set(row: MakeRow, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    groups = write(*[row(f"p{i}", problem=text) for i, text in enumerate(STORIES)])
+    questions = write(
+        {"question": "tom has 2  apples and buys 3 more."},
+        {"problem": "How fast does the train go from B to C?", "problem_id": "q"},
+        *[{"question": f"Something else altogether, number {i}, which is long."} for i in range(20)],
+        name="test.jsonl",
+    )
+    assert run("check", groups, "--against", questions) == 0
+    out = capsys.readouterr().out.splitlines()
+    at = next(i for i, line in enumerate(out) if line.startswith("overlap: "))
+    assert out[at] == (
+        f"overlap: of 3 problems in {groups}, against {questions}: 1 exact duplicate, 2 near-duplicates "
+        "(similarity 0.5 and up); highest similarity 1.000"
+    )
+    assert out[at + 2] == f"  1.000  rows.jsonl p0: {STORIES[0]}"
+    assert out[at + 3] == f"         test.jsonl {questions}:1: tom has 2 apples and buys 3 more."
+    assert run("check", groups, "--against", questions, "--max-overlap", "2") == 0
+    assert run("check", groups, "--against", questions, "--max-overlap", "1", "--json") == 1
+    out, err = capsys.readouterr()
+    assert err.splitlines()[-1] == "2 shared problems, more than 1."
+
+
+def test_check_against_says_what_is_wrong(row: MakeRow, write: Write) -> None:
+    groups = write(row())
+    with pytest.raises(DataError, match=r"other.jsonl:1: problem = '', expected text that is not blank"):
+        run("check", groups, "--against", write({"text": "x"}, name="other.jsonl"))
+    with pytest.raises(ConfigError, match="Name it: --against FILE"):
+        run("check", groups, "--max-overlap", "0")
 
 
 def test_a_file_of_another_kind_is_one_error(write: Write, capsys: pytest.CaptureFixture[str]) -> None:

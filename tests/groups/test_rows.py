@@ -15,7 +15,7 @@ from rm.groups.rows import read_rows, surrogate_problem
 
 def rows_of(path: Path, **options: Any) -> tuple[list[tuple[int, Any]], list[Problem]]:
     problems: list[Problem] = []
-    rows = [tuple(row) for row in read_rows(path, problems.append, **options)]
+    rows = [(row.line, row.value) for row in read_rows(path, problems.append, **options)]
     return rows, problems
 
 
@@ -71,7 +71,7 @@ def test_empty_file(tmp_path: Path, content: bytes) -> None:
 
 def test_missing_path_and_directory(tmp_path: Path) -> None:
     assert [p.found for p in rows_of(tmp_path / "absent.jsonl")[1]] == ["no such file"]
-    assert [p.found for p in rows_of(tmp_path)[1]] == ["a directory"]
+    assert [p.found for p in rows_of(tmp_path)[1]] == ["no data at all"]
 
 
 def test_mixed_encoding_names_each_bad_line_and_keeps_the_good_ones(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ SEVERAL = "".join(json.dumps({**OBJECT, "a": i}) + "\n" for i in range(3))
         (b'"problem text"\tscore\n1\t2\n', "CSV", "JSON object"),
         (gzip.compress(SEVERAL.encode()), "gzip", ".gz"),
         (b"PK\x03\x04rest\nof it", "zip", "Unpack"),
-        (b"PAR1\x15\x04\n\x00\n", "Parquet", "Convert"),
+        (b"PAR1\x15\x04\n\x00\n", "Parquet", ".parquet"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\n\xff", "binary", "text"),
         (bytes(range(256)), "binary", "text"),
         (b"{'a': 1}\n{'a': 2}\n", "any of 2 lines (the first: no JSON (Expecting property name", "one object a line"),

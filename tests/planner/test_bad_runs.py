@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,9 @@ def test_silent_groups(name, share):
     nan = math.nan
     rewards = torch.tensor([[0.5, 0.5, nan], [0.5, nan, nan], [nan, nan, nan], [0.1, 0.2, nan], [0.0, 0.0, 0.0]])
     assert silent_groups(rewards)[name] == pytest.approx(share)
+
+
+def test_an_interruption_before_the_first_checkpoint_promises_none(run, train_argv, tmp_path, monkeypatch):
+    monkeypatch.setattr(PlannerTrainer, "training_step", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+    ran = run(*train_argv(tmp_path / "run"))
+    assert (ran.code, ran.err.splitlines()[-1]) == (130, "Interrupted. There is no checkpoint yet.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -162,103 +160,5 @@ def _arithmetic(prompt: str, seed: int) -> str:
 def server() -> Iterator[Server]:
     """Open on a free port of loopback."""
     opened = Server()
-    yield opened
-    opened.close()
-
-
-COMMIT = "0123456789" * 4
-
-
-class Hub:
-    """A model hub that takes repositories: `files` holds what was committed, by name."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, dict[str, bytes]] = {}
-        self.private: dict[str, bool] = {}
-        self.refuses = 0
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_HEAD(self) -> None:
-                self.do_GET()
-
-            def do_GET(self) -> None:
-                if hub.refuses:
-                    self._send(hub.refuses, {"error": "no"})
-                elif (raw := hub.resolved(self.path)) is not None:
-                    self._send(200, raw)
-                else:
-                    self._send(200, hub.listing(self.path) or {})
-
-            def do_POST(self) -> None:
-                raw = self.rfile.read(int(self.headers["content-length"]))
-                self._send(*((hub.refuses, {"error": "no"}) if hub.refuses else (200, hub.answer(self.path, raw))))
-
-            def _send(self, status: int, value: Any) -> None:
-                raw = value if isinstance(value, bytes) else json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(raw)))
-                self.send_header("etag", f'"{hashlib.sha256(raw).hexdigest()}"')
-                self.send_header("x-repo-commit", COMMIT)
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(raw)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def resolved(self, path: str) -> bytes | None:
-        """A file's content, by its address."""
-        name, found, rest = path.removeprefix("/").partition("/resolve/")
-        return self.files.get(name, {}).get(rest.partition("/")[2]) if found else None
-
-    def listing(self, path: str) -> Any:
-        """A repository, or the list of its files."""
-        name, tree, _ = path.removeprefix("/api/models/").partition("/tree/")
-        if tree:
-            files = self.files.get(name, {}).items()
-            return [{"type": "file", "path": each, "size": len(raw), "oid": COMMIT} for each, raw in files]
-        name = name.partition("/revision/")[0]
-        siblings = [{"rfilename": each} for each in self.files.get(name, {})]
-        return {"id": name, "sha": COMMIT, "private": True, "siblings": siblings} if name in self.files else None
-
-    def answer(self, path: str, raw: bytes) -> Any:
-        """What a request that changes something gets."""
-        if path == "/api/repos/create":
-            asked = json.loads(raw)
-            name = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
-            self.private[name] = asked.get("private", asked.get("visibility") == "private")
-            return {"url": f"{self.address}/{name}", "id": name}
-        if "/preupload/" in path:
-            files = json.loads(raw)["files"]
-            return {"files": [{"path": each["path"], "uploadMode": "regular", "shouldIgnore": False} for each in files]}
-        if "/commit/" in path:
-            name = path.removeprefix("/api/models/").partition("/commit/")[0]
-            for line in raw.splitlines():
-                entry = json.loads(line)
-                if entry["key"] == "file":
-                    content = base64.b64decode(entry["value"]["content"])
-                    self.files.setdefault(name, {})[entry["value"]["path"]] = content
-            return {"commitOid": COMMIT, "commitUrl": f"{self.address}/{name}/commit/{COMMIT}", "hookOutput": ""}
-        return {}
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """Open on a free port of loopback; somebody is logged in."""
-    monkeypatch.setenv("HF_TOKEN", "hf_nobody")
-    opened = Hub()
     yield opened
     opened.close()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from rm.errors import DataError
-from rm.groups import Group, load_groups
+from rm.errors import ConfigError, DataError
+from rm.groups import Group, large, load_groups
 from rm.rubric import Rubric
 from rm.text import Encoder, Member
 from rm.train.data import Cost, StepLoader, TokenizedGroup, tokenize_groups
@@ -134,7 +136,7 @@ def test_the_filler_is_the_smallest_group() -> None:
 
 
 @pytest.fixture(scope="module")
-def groups(train_file: Path) -> tuple[Group, ...]:
+def groups(train_file: Path) -> Sequence[Group]:
     return load_groups(train_file, MATH)
 
 
@@ -143,7 +145,7 @@ def encoder(base: Path) -> Encoder:
     return Encoder(PreTrainedTokenizerFast.from_pretrained(base), max_length=256)
 
 
-def test_members_keep_labels_in_the_rubrics_order(groups: tuple[Group, ...], encoder: Encoder) -> None:
+def test_members_keep_labels_in_the_rubrics_order(groups: Sequence[Group], encoder: Encoder) -> None:
     found = tokenize_groups(groups, encoder, MATH, "drop")
     assert [each.problem_id for each in found.groups] == [each.problem_id for each in groups]
     assert found.groups[0].positives[0].labels == (4, 4, 4, 4, 4)
@@ -163,7 +165,7 @@ def test_candidates_without_labels_are_counted(encoder: Encoder, tmp_path: Path)
     assert found.groups[0].negatives[0].total is None
 
 
-def with_overlong(tmp_path: Path) -> tuple[Group, ...]:
+def with_overlong(tmp_path: Path) -> Sequence[Group]:
     """The first group loses one of two negatives at 60 tokens, the second its only positive."""
     long = "plus " * 80
     rows = [
@@ -196,7 +198,44 @@ def test_refuse_names_every_candidate_with_its_line(encoder: Encoder, tmp_path: 
     assert "expected at most 60 tokens with the template. Raise text.max_length" in str(caught.value)
 
 
-def test_nothing_left_to_train_on_is_an_error(encoder: Encoder, groups: tuple[Group, ...]) -> None:
+@pytest.fixture
+def on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every file is too large for memory."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(large, "LARGE_BYTES", 0)
+
+
+def test_groups_on_disk_give_the_same_steps(
+    groups: Sequence[Group], train_file: Path, encoder: Encoder, on_disk: None
+) -> None:
+    options = {"groups_per_step": 3, "negatives": 1, "seed": 5}
+    expected = list(StepLoader(tokenize_groups(groups, encoder, MATH, "drop").groups, **options))
+    drawn = tokenize_groups(load_groups(train_file, MATH), encoder, MATH, "drop")
+    assert list(StepLoader(drawn.groups, **options)) == expected
+    assert (drawn.overflow, drawn.unlabelled, len(drawn.groups)) == (None, 0, 10)
+    assert len(StepLoader(drawn.groups, **options).smallest()) == 2
+
+
+def test_groups_on_disk_that_do_not_fit_leave_their_step(encoder: Encoder, tmp_path: Path, on_disk: None) -> None:
+    groups = with_overlong(tmp_path)
+    options = {"groups_per_step": 2, "negatives": "all", "seed": 5}
+    short = tokenize_groups(groups, Encoder(encoder.tokenizer, max_length=60), MATH, "drop")
+    [step] = StepLoader(short.groups, **options)
+    assert (step.total, len(step.groups), len(step.groups[0])) == (1, 1, 2)
+    tiny = tokenize_groups(groups, Encoder(encoder.tokenizer, max_length=16), MATH, "drop")
+    with pytest.raises(DataError, match=r"a step without a group .*Raise text\.max_length"):
+        list(StepLoader(tiny.groups, **options))
+
+
+@pytest.mark.parametrize("asked", [{"on_overflow": "refuse"}, {"on_overflow": "drop", "shortcut": "length"}])
+def test_what_needs_all_texts_is_refused_for_groups_on_disk(
+    train_file: Path, encoder: Encoder, on_disk: None, asked: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match="too many here to be held in memory"):
+        tokenize_groups(load_groups(train_file, MATH), encoder, MATH, **asked)
+
+
+def test_nothing_left_to_train_on_is_an_error(encoder: Encoder, groups: Sequence[Group]) -> None:
     tiny = Encoder(encoder.tokenizer, max_length=16)
     with pytest.raises(DataError, match=r"10 groups, none of which keeps a positive and a negative.*text\.max_length"):
         tokenize_groups(groups, tiny, MATH, "drop")

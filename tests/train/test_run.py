@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from rm.config import TrainConfig
 from rm.errors import ConfigError, DataError, RunError
+from rm.groups import large
 from rm.train import check_run, check_training, train
 
 MakeConfig = Callable[..., TrainConfig]
@@ -38,6 +39,22 @@ def test_the_best_model_by_the_metric_is_the_result(
     assert (result.best["step"], result.best["value"]) == (best, found[best])
     assert [path.name for path in run.glob("best-*")] == [f"best-{best}"]
     same_weights(result.model, run / f"best-{best}")
+
+
+def test_a_run_that_goes_on_from_a_reward_model_evaluates_that_first(
+    config: MakeConfig, run: Path, dev_file: Path, log: Log, tmp_path: Path
+) -> None:
+    first = train(config(**evaluated(dev_file)))
+    assert first.start == {}
+    changes = {"model.init_from": str(first.model), "output": str(tmp_path / "on"), "train.learning_rate": 1.0}
+    result = train(config(**evaluated(dev_file, **changes)))
+    found = [line for line in log(tmp_path / "on") if "eval_ndcg" in line]
+    assert [line["step"] for line in found] == [0, 2, 4, 6, 8]
+    assert result.start == found[0]
+    assert found[0]["eval_pair_accuracy"] == pytest.approx(first.best["eval_pair_accuracy"])
+    assert result.best["value"] >= found[0]["eval_pair_accuracy"]  # what only got worse is not kept
+    resumed = train(config(**evaluated(dev_file, **changes)), resume=True)
+    assert resumed.start == found[0]
 
 
 def test_the_last_weights_are_evaluated_too(config: MakeConfig, run: Path, dev_file: Path, log: Log) -> None:
@@ -74,6 +91,38 @@ def test_the_result_says_what_it_comes_from(config: MakeConfig, run: Path, train
     assert facts["groups"] == {"train": 10, "dev": 0}
     assert facts["data"]["train"][0]["file"] == train_file.name
     assert facts["config"]["train"]["learning_rate"] == 0.01
+
+
+def test_a_run_on_groups_too_large_for_memory_is_the_same_run(
+    config: MakeConfig,
+    run: Path,
+    dev_file: Path,
+    tmp_path: Path,
+    log: Log,
+    same_weights: Same,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train(config(**evaluated(dev_file)))
+    kept = run.rename(tmp_path / "in-memory")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(large, "LARGE_BYTES", 0)
+    report = check_training(config(**evaluated(dev_file)))
+    assert (report.groups, report.steps) == (10, 8)
+    assert "Texts are looked at of the first 2,000 groups only." in report.notes
+    result = train(config(**evaluated(dev_file)))
+    assert "texts are tokenized when drawn" in capsys.readouterr().err
+    same_weights(result.model, kept / "model")
+    assert [line.get("loss") for line in log(run)] == [line.get("loss") for line in log(kept)]
+
+
+def test_data_may_lie_on_the_hub(config: MakeConfig, train_file: Path, dev_file: Path, reachable_hub: Any) -> None:
+    files = {"math/train.jsonl": train_file.read_bytes(), "math/dev.jsonl": dev_file.read_bytes()}
+    reachable_hub.files["datasets/org/groups"] = files
+    names = {"data.train": ["org/groups:math/train.jsonl"], "data.dev": ["org/groups:math/dev.jsonl"]}
+    there, here = check_run(config(**names)), check_run(config(**{"data.dev": [str(dev_file)]}))
+    assert [group.raw for group in there.train] == [group.raw for group in here.train]
+    assert there.data["train"] == [{**here.data["train"][0], "file": "org/groups:math/train.jsonl"}]
 
 
 # ---- when it stops ----------------------------------------------------------------------------------------------

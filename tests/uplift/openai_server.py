@@ -6,7 +6,9 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,3 +183,24 @@ def scored(way: str, prompt: str) -> dict[str, Any]:
         return {"logprobs": {"tokens": ["<s>", *words, "!"], "token_logprobs": [None, -9.0, *values[1:], -5.0]}}
     entries = [{"7": {"logprob": value, "decoded_token": word}} for word, value in zip(words, values, strict=True)]
     return {"prompt_logprobs": [None, *entries[1:]]}
+
+
+@contextmanager
+def served(**options: Any) -> Iterator[Server]:
+    """A server in a thread of its own."""
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+    server, stop = Server(**options), asyncio.Event()
+
+    async def serve() -> None:
+        async with server:
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: (loop.run_until_complete(serve()), loop.close()))
+    thread.start()
+    ready.wait()
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()

@@ -13,7 +13,7 @@ import pytest
 
 from rm.errors import ConfigError, DataError
 from rm.lab import SAMPLE_DEV
-from rm.uplift.oracle import Oracle, OracleTest, io_tests, with_outputs
+from rm.uplift.oracle import Oracle, OracleTest, io_tests, parse_oracle, with_outputs
 from rm.uplift.problems import IOTest, Problem, Trace
 from rm.uplift.read import guessed_task, load_problems, parse_problem
 from rm.uplift.verifiers.statement import assert_examples, io_examples
@@ -286,6 +286,27 @@ class Echo:
 
     async def run(self, source: str, stdin: str = "") -> SimpleNamespace:
         return SimpleNamespace(status="exited", exit_code=int(stdin == "bad"), stdout=stdin * 2)
+
+
+def test_an_oracle_of_a_function_brings_assertions(tmp_path: Path) -> None:
+    tests = [
+        {"input": "f(1)", "output": "2"},
+        {"input": "sorted(f([3]))", "output": "[3]"},
+        {"input": "f(5)", "output": "6", "is_reward_test": False},
+    ]
+    row = {"problem_id": "p", "oracle_source": "def f(n): return n + 1", "entry_point": "f", "tests": tests}
+    problem = {"problem_id": "p", "problem": "Add one.", "task_type": "code"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"{json.dumps(problem)}\n{json.dumps(row)}\n", encoding="utf-8")
+    [read] = load_problems(path)
+    assert read.asserts == "assert (f(1)) == (2)\nassert (sorted(f([3]))) == ([3])"
+    assert (read.entry_point, read.io_tests) == ("f", ())
+
+
+def test_an_entry_point_that_the_inputs_do_not_call_is_none_of_the_oracle() -> None:
+    row = {**ORACLE, "entry_point": "f"}
+    oracle = parse_oracle(row, "p", lambda *wrong: pytest.fail(str(wrong)))
+    assert oracle.entry_point == ""
 
 
 def test_running_an_oracle_gives_the_missing_outputs() -> None:

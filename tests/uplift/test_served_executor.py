@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,52 +14,17 @@ import pytest
 from rm.cli.main import main
 from rm.lab import SAMPLE_DEV, TINY_EXECUTOR
 
-pytest.importorskip("fastapi", reason="transformers serve needs fastapi")
-pytest.importorskip("uvicorn", reason="transformers serve needs uvicorn")
-pytest.importorskip("openai", reason="transformers serve needs openai")
+spec = importlib.util.spec_from_file_location("transformers_server", Path(__file__).with_name("transformers_server.py"))
+transformers_server = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(transformers_server)
 
 PROBLEMS, RUNS, BASELINE_RUNS = 5, 4, 8
-START_SECONDS = 120
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    """Until its health page answers; what it wrote, where it died instead."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.2)
-    pytest.fail(f"the server did not start:\n{log.read_text(errors='replace')[-3000:]}")
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port, log = free_port(), tmp_path_factory.mktemp("serve") / "log.txt"
-    start = "import sys; from transformers.cli.transformers import main; sys.exit(main())"
-    options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
-    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
-    with log.open("wb") as out:
-        server = subprocess.Popen(
-            [sys.executable, "-c", start, "serve", str(TINY_EXECUTOR), *options], stdout=out, stderr=out, env=offline
-        )
-        try:
-            wait_for(f"http://127.0.0.1:{port}", server, log)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            server.terminate()
-            try:
-                server.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+    with transformers_server.serving(tmp_path_factory.mktemp("serve") / "log.txt") as address:
+        yield address
 
 
 def measured(out: Path, *executor: object) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from rm.config import PositiveShare, Share
 from rm.errors import ConfigError
 from rm.uplift.executors.base import NO_LIKELIHOODS
 from rm.uplift.executors.fingerprint import fingerprint_of, name_weights
@@ -118,7 +119,7 @@ class ArithmeticConfig:
     """
 
     kind: Literal["arithmetic"] = "arithmetic"
-    error_rate: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.0
+    error_rate: Share = 0.0
 
     def fingerprint(self) -> str:
         return fingerprint_of(self.kind, {"version": 1, "error_rate": self.error_rate})
@@ -184,7 +185,7 @@ class VllmConfig:
     dtype: _Dtype = "auto"
     template: _Template = "auto"
     tensor_parallel_size: _Positive = 1
-    gpu_memory_utilization: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.9
+    gpu_memory_utilization: PositiveShare = 0.9
     max_model_len: _Count = 0
     seed: _Count = 0
     options: dict[str, Any] = field(default_factory=dict)

@@ -101,7 +101,7 @@ class OpenAIExecutor(LikelihoodExecutor):
         await self._probe()
         if n == 1 or not self._honours_n:
             return await self._singly(prompt, n, sampling, seed)
-        reply = await self._ask(prompt, n, sampling, seed)
+        reply = await self.ask(prompt, n, sampling, seed)
         if isinstance(reply, Lost):
             return [reply] * n
         got = list(reply.completions[:n])
@@ -128,10 +128,15 @@ class OpenAIExecutor(LikelihoodExecutor):
         await self._client.close()
 
     async def _singly(self, prompt: Prompt, n: int, sampling: Sampling, seed: int) -> list[Completion | Lost]:
-        replies = await asyncio.gather(*(self._ask(prompt, 1, sampling, seed + i) for i in range(n)))
+        replies = await asyncio.gather(*(self.ask(prompt, 1, sampling, seed + i) for i in range(n)))
         return [reply if isinstance(reply, Lost) else reply.completions[0] for reply in replies]
 
-    async def _ask(self, prompt: Prompt, n: int, sampling: Sampling, seed: int) -> Reply | Lost:
+    async def ask(self, prompt: Prompt, n: int, sampling: Sampling, seed: int) -> Reply | Lost:
+        """One request: as many of n completions as the server gives, with its token counts. Nothing is probed.
+
+        Raises:
+            ConfigError, RunError: as `Client.post`.
+        """
         reply = await self._client.post(self._path, self._body(prompt, n, sampling, seed), read_completions)
         if isinstance(reply, Reply):
             self._count(reply)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from rm.reward.loop import LoopThread
+from rm.uplift.loop import LoopThread
 
 
 @pytest.fixture

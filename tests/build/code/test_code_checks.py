@@ -1,0 +1,149 @@
+"""Mutants in the sandbox: a flaw is a flaw."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import bisect
+import heapq
+import inspect
+import json
+import random
+import statistics
+import textwrap
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rm.build.code import KINDS, prepare
+from rm.build.code.checks import confirmed, fails_tests, mutated_program, share_passed
+from rm.build.kinds import Unusable, Variant
+from rm.build.seed import Seed
+
+
+def mutants(seed: Seed, generator: int = 0) -> list[Variant]:
+    prepared = prepare(seed)
+    made = [kind.make(prepared, random.Random(generator)) for kind in KINDS.values() if not kind.sound]
+    return [variant for variant in made if variant is not None and mutated_program(variant)]
+
+
+def test_references_pass_and_mutants_fail(seeds, in_sandbox) -> None:
+    cases = [(variant, seed) for seed in seeds.values() for variant in mutants(seed) if not variant.answer_kept]
+
+    async def work(sandbox):
+        references = await asyncio.gather(*(share_passed(seed.solution, seed, sandbox) for seed in seeds.values()))
+        return references, await asyncio.gather(*(fails_tests(*case, sandbox) for case in cases))
+
+    references, failed = in_sandbox(work)
+    assert references == [1.0] * len(seeds)
+    assert len(cases) > 20
+    passing = [variant.why for (variant, _), fails in zip(cases, failed, strict=True) if not fails]
+    assert len(passing) <= len(cases) // 5, passing  # the tests of some seeds do not reach every place
+
+
+def test_what_cannot_be_judged_is_none(seeds, in_sandbox) -> None:
+    seed = seeds["primes"]
+    [variant, *_] = mutants(seed)
+    leak = KINDS["code_dumped"].make(prepare(seed), random.Random(0))
+
+    async def work(sandbox):
+        return [
+            await fails_tests(leak, seed, sandbox),  # no mutant
+            await fails_tests(variant, replace(seed, tests=None), sandbox),
+            await fails_tests(variant, replace(seed, tests="assert ("), sandbox),
+        ]
+
+    assert in_sandbox(work) == [None, None, None]
+
+
+def test_tests_on_stdin_judge_mutants_too(in_sandbox) -> None:
+    source = "n = int(input())\ntotal = 0\nfor i in range(1, n + 1):\n    total += i\nprint(total)\n"
+    tests = [{"input": "3", "output": "6"}, {"input": "4", "output": "10"}]
+    seed = Seed("sum", "Print the sum from 1 to n.", source, task_type="code", tests=tests)
+    found = mutants(seed)
+
+    async def work(sandbox):
+        return [await fails_tests(variant, seed, sandbox) for variant in found]
+
+    assert {"boundary_off_by_one", "wrong_algorithm", "wrong_output_format"} <= {variant.kind for variant in found}
+    assert all(in_sandbox(work))
+
+
+def test_only_what_the_tests_do_not_contradict_is_confirmed(seeds, in_sandbox) -> None:
+    seed = seeds["primes"]
+    flaw = next(variant for variant in mutants(seed) if variant.kind == "boundary_off_by_one")
+    harmless = replace(flaw, metadata={"mutant": seed.solution})
+    boast = replace(flaw, answer_kept=True, metadata={"mutant": "def count_primes(limit): return -1"})
+    leak = KINDS["code_dumped"].make(prepare(seed), random.Random(0))
+    sound = KINDS["reworded"].make(prepare(seed), random.Random(0))
+
+    kept, dropped = in_sandbox(lambda sandbox: confirmed([flaw, harmless, boast, leak, sound], seed, sandbox))
+    assert kept[1:] == (leak, sound)
+    assert kept[0].reasoning == flaw.reasoning
+    assert 0 <= kept[0].metadata["tests_passed"] < 1
+    assert kept[0].labels["plan_quality"] == (1 if kept[0].metadata["tests_passed"] == 0 else 2)
+    assert dropped == {
+        "boundary_off_by_one: its program passes every test": 1,
+        "boundary_off_by_one: its program fails a test": 1,
+    }
+
+
+def mbpp_seeds(path: Path) -> list[Seed]:
+    rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return [
+        Seed(
+            row["problem_id"],
+            row["problem"],
+            row["reference_solution"],
+            task_type="code",
+            tests=row["tests"],
+            entry_point=row["entry_point"],
+        )
+        for row in rows
+    ]
+
+
+def test_nearly_every_seed_of_mbpp_gives_four_kinds(mbpp) -> None:
+    counts = Counter()
+    for seed in mbpp_seeds(mbpp)[::4]:
+        try:
+            prepared = prepare(seed)
+        except Unusable:
+            counts["unusable"] += 1
+            continue
+        made = [kind.make(prepared, random.Random(1)) for kind in KINDS.values() if not kind.sound]
+        counts["four kinds" if sum(variant is not None for variant in made) >= 4 else "fewer"] += 1
+    assert counts["four kinds"] / counts.total() > 0.9
+
+
+def test_most_flaws_of_mbpp_fail_a_test(mbpp, in_sandbox) -> None:
+    cases = [(variant, seed) for seed in mbpp_seeds(mbpp)[::40] for variant in mutants(seed) if not variant.answer_kept]
+
+    async def work(sandbox):
+        return await asyncio.gather(*(fails_tests(*case, sandbox) for case in cases))
+
+    failed = in_sandbox(work)
+    assert len(failed) > 40
+    assert sum(map(bool, failed)) / len(failed) > 0.8
+
+
+@pytest.mark.parametrize("module", [bisect, heapq, statistics, textwrap], ids=lambda module: module.__name__)
+def test_functions_of_the_standard_library_are_told_or_refused(module) -> None:
+    """Programs that nobody wrote for this; whatever is made of them parses."""
+    made = Counter()
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        seed = Seed(node.name, "Write a function to do it.", ast.unparse(node), task_type="code", entry_point=node.name)
+        try:
+            prepared = prepare(seed)
+        except Unusable as refusal:
+            made[str(refusal)] += 1
+            continue
+        for kind in KINDS.values():
+            if (variant := kind.make(prepared, random.Random(1))) is not None:
+                ast.parse(mutated_program(variant))
+                made["variants"] += 1
+    assert made["variants"] > 20

@@ -1,0 +1,122 @@
+"""Flaws and sound variants of plans that were told from programs."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import random
+from dataclasses import replace
+
+import pytest
+
+from rm.build.code import KINDS, prepare
+from rm.build.code.checks import mutated_program
+from rm.build.code.labels import DIMENSIONS, labels_of, regraded, total_of
+from rm.build.kinds import Variant
+from rm.build.seed import Seed
+from rm.rubric import Rubric
+
+FLAWS = [name for name, kind in KINDS.items() if not kind.sound]
+
+
+def made(seed: Seed, name: str, draws: int = 8) -> list[Variant]:
+    """What a kind makes of a seed, over several generators."""
+    prepared = prepare(seed)
+    found = (KINDS[name].make(prepared, random.Random(draw)) for draw in range(draws))
+    return [variant for variant in found if variant is not None]
+
+
+@pytest.mark.parametrize("name", FLAWS)
+def test_a_flaw_says_where_it_is_and_is_graded(seeds: dict[str, Seed], name: str) -> None:
+    variants = [(prepare(seed).plan, variant) for seed in seeds.values() for variant in made(seed, name)]
+    assert variants
+    for sound, variant in variants:
+        lines, before = variant.reasoning.split("\n"), sound.split("\n")
+        assert variant.kind == name
+        assert not variant.sound
+        assert variant.reasoning != sound
+        first = variant.first_wrong_step
+        assert first is not None
+        same = [line.split(". ", 1)[-1] for line in lines[:first]] == [
+            line.split(". ", 1)[-1] for line in before[:first]
+        ]
+        assert same or name == "code_dumped"  # which may leave the steps out that it stands for
+        assert variant.why.startswith(f"line {first + 1}: ")
+        assert set(variant.labels) == set(DIMENSIONS)
+        assert min(variant.labels.values()) < 4
+        assert 0 <= variant.total < 1
+        assert variant.answer_kept <= bool(KINDS[name].right_answer)
+
+
+def test_the_dimensions_are_those_of_the_official_rubric() -> None:
+    assert Rubric.load("code").dimension_names == DIMENSIONS
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_same_generator_makes_the_same(seeds: dict[str, Seed], name: str) -> None:
+    assert made(seeds["primes"], name) == made(seeds["primes"], name)
+
+
+def test_making_flaws_leaves_the_program_as_it_is(seeds: dict[str, Seed]) -> None:
+    prepared = prepare(seeds["primes"])
+    before = ast.dump(prepared.told.program.tree, include_attributes=True)
+    for draw in range(5):
+        for kind in KINDS.values():
+            kind.make(prepared, random.Random(draw))
+    assert ast.dump(prepared.told.program.tree, include_attributes=True) == before
+
+
+def test_a_mutant_differs_from_its_program_in_one_place(seeds: dict[str, Seed]) -> None:
+    for seed in seeds.values():
+        reference = ast.unparse(ast.parse(seed.solution)).split("\n")
+        for name in ("boundary_off_by_one", "wrong_algorithm", "wrong_condition"):
+            for variant in made(seed, name, 8):
+                lines = mutated_program(variant).split("\n")
+                changes = [line for line in difflib.ndiff(reference, lines) if line.startswith("+ ")]
+                assert len(changes) == 1, variant.why
+
+
+@pytest.mark.parametrize("name", ["reworded", "merged_steps", "split_steps", "reasoned"])
+def test_sound_variants_tell_the_same_program(seeds: dict[str, Seed], name: str) -> None:
+    variants = [(seed, variant) for seed in seeds.values() for variant in made(seed, name)]
+    assert variants
+    for seed, variant in variants:
+        assert variant.sound
+        assert variant.answer_kept
+        assert (variant.total, variant.first_wrong_step) == (1.0, None)
+        assert set(variant.labels.values()) == {4}
+        assert variant.reasoning != prepare(seed).plan
+        again = prepare(replace(seed, plan=variant.reasoning))
+        assert again.told is not None
+        assert ast.dump(again.told.program.tree) == ast.dump(ast.parse(seed.solution))
+
+
+def test_flaws_can_be_put_into_a_sound_variant(seeds: dict[str, Seed]) -> None:
+    [variant, *_] = made(seeds["primes"], "reasoned")
+    flawed = made(replace(seeds["primes"], plan=variant.reasoning), "boundary_off_by_one")
+    assert flawed
+    shared = set(variant.reasoning.split("\n")) & set(flawed[0].reasoning.split("\n"))
+    assert len(shared) == len(variant.reasoning.split("\n")) - 1
+
+
+def test_a_leak_is_graded_by_how_much_it_gives_away(seeds: dict[str, Seed]) -> None:
+    levels = {variant.labels["non_leakage"] for variant in made(seeds["primes"], "code_dumped", 60)}
+    assert levels == {0, 1, 2}
+    whole = next(variant for variant in made(seeds["primes"], "code_dumped", 60) if variant.labels["non_leakage"] == 0)
+    assert "def count_primes(limit):" in whole.reasoning
+    assert {variant.labels["non_leakage"] for variant in made(seeds["primes"], "outputs_given", 20)} == {1, 2}
+
+
+def test_labels_follow_reach_and_place() -> None:
+    everywhere, some = labels_of("wrong_algorithm", True, 0.3), labels_of("wrong_algorithm", False, 0.3)
+    assert everywhere["plan_quality"] < some["plan_quality"]
+    assert labels_of("wrong_algorithm", True, 1.0)["step_coherence"] > everywhere["step_coherence"]
+    assert total_of(everywhere) < total_of(some) < 1
+
+
+def test_a_run_mutant_is_graded_by_its_tests(seeds: dict[str, Seed]) -> None:
+    [variant, *_] = made(seeds["primes"], "boundary_off_by_one")
+    rare, always = regraded(variant, 0.6), regraded(variant, 0.0)
+    assert (rare.labels["plan_quality"], always.labels["plan_quality"]) == (2, 1)
+    assert always.total < rare.total
+    assert regraded(replace(variant, labels=None), 0.0).labels is None

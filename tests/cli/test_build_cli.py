@@ -1,0 +1,101 @@
+"""`groups build` on the command line: options, messages, exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rm.groups.checks import check_groups
+from rm.rubric import Rubric
+
+WORKED = (
+    "Ann has 7*16=<<7*16=112>>112 shells.\nShe keeps 112-35=<<112-35=77>>77 of them.\n"
+    "Each friend gets 77/11=<<77/11=7>>7.\nThat makes 7+40=<<7+40=47>>47 shells for Bob.\n#### 47"
+)
+QUESTION = (
+    "Ann fills 16 boxes with 7 shells each, gives 35 away, and shares the rest among 11 friends. Bob, one of them, "
+    "had 40 before. How many has he now?"
+)
+
+
+@pytest.fixture
+def seeds(write: Callable[..., Path]) -> Path:
+    return write({"question": QUESTION, "answer": WORKED}, {"question": "Why?", "answer": "7"}, name="seeds.jsonl")
+
+
+def test_groups_card_and_summary(run: Callable[..., Any], seeds: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "groups.jsonl"
+    ran = run("groups", "build", "--seeds", seeds, "--out", out, "--workers", 1)
+    assert ran.code == 0
+    assert check_groups(out, Rubric.load("math")).ok
+    lines = dict(line.split("  ", 1) for line in ran.out.splitlines())
+    assert lines["groups"].strip() == f"1 in {out}"
+    assert lines["card"].strip() == str(tmp_path / "runs" / "groups.card.md")
+    assert f"{seeds}:2: solution = missing, expected a worked solution." in ran.err
+    assert "1 rows refused and left out." in ran.err
+    card = json.loads((tmp_path / "runs" / "groups.card.json").read_text())
+    assert card["tally"]["groups"] == 1
+    assert card["seeds"]["refused"] == {"solution: a worked solution": 1}
+    assert card["data"]["files"][0]["file"] == "seeds.jsonl"
+    assert card["config"]["seed"] == 18
+    assert "# groups.jsonl\n\n1 groups, " in (tmp_path / "runs" / "groups.card.md").read_text()
+
+
+def test_it_prints_the_card_and_takes_a_configuration(run: Callable[..., Any], seeds: Path, tmp_path: Path) -> None:
+    config = tmp_path / "build.yaml"
+    config.write_text("seed: 5\naudit: {groups: 0}\nseeds: {licence: MIT}\n")
+    out = tmp_path / "groups.jsonl"
+    options = ["--config", config, "--group.negatives_most", 3, "--workers", 1, "--json"]
+    ran = run("groups", "build", "--seeds", seeds, "--out", out, *options)
+    card = json.loads(ran.out)
+    assert (card["config"]["seed"], card["data"]["licence"], card["audit"]) == (5, "MIT", None)
+    assert card["tally"]["negatives"] == {"3": 1}
+    again = run("groups", "build", "--seeds", seeds, "--out", out, *options)
+    assert (again.code, again.err) == (
+        2,
+        f"{out} exists already. Choose another place, or add --force to replace it.\n",
+    )
+    assert run("groups", "build", "--seeds", seeds, "--out", out, *options, "--seed", 6, "--force").code == 0
+
+
+def test_check_reads_the_seeds_and_writes_nothing(run: Callable[..., Any], seeds: Path, tmp_path: Path) -> None:
+    ran = run("groups", "build", "--seeds", seeds, "--check")
+    assert (ran.code, ran.out) == (0, "1 seeds, 0 repeated problems, 1 rows refused.\n")
+    assert json.loads(run("groups", "build", "--seeds", seeds, "--check", "--json").out)["seeds"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["seeds.jsonl"]
+
+
+def test_fields_are_named(run: Callable[..., Any], write: Callable[..., Path]) -> None:
+    path = write({"task": QUESTION, "steps": WORKED})
+    options = ["--field", "problem=task", "--field", "solution=steps"]
+    assert run("groups", "build", "--seeds", path, *options, "--check").code == 0
+    ran = run("groups", "build", "--seeds", path, "--check")
+    assert ran.code == 1
+    assert "problem = missing, expected text that is not blank. Name the key that holds it" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--out", "o.jsonl", "--field", "problem"], "--field problem: expected WHAT=KEY"),
+        (["--out", "o.jsonl", "--field", "text=a"], "a seed has no 'text'"),
+        (["--out", "o.jsonl", "--group.negative_most", "3"], "Did you mean --group.negatives_most?"),
+        (["--out", "o.jsonl", "--rebalance.bound", "2"], "rebalance.bound"),
+        (["--out", "o.jsonl", "--seed", "x"], "--seed: expected a whole number"),
+        ([], "--out: no file. Say where the groups go"),
+    ],
+)
+def test_wrong_usage(run: Callable[..., Any], seeds: Path, options: list[str], message: str) -> None:
+    ran = run("groups", "build", "--seeds", seeds, *options)
+    assert ran.code == 2
+    assert message in ran.err
+
+
+def test_no_group_is_a_failure(run: Callable[..., Any], write: Callable[..., Path], tmp_path: Path) -> None:
+    ran = run("groups", "build", "--seeds", write("nonsense"), "--out", tmp_path / "groups.jsonl", "--workers", 1)
+    assert ran.code == 1
+    assert ran.err.startswith("Not one group came out.")
