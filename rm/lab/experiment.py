@@ -59,7 +59,7 @@ class Size:
     train_problems: int = 600
     test_problems: int = 150
     judge_groups: int = 600
-    judge_steps: int = 150
+    judge_steps: int = 300
     samples: int = 2
     runs: int = 4
 

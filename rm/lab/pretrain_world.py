@@ -66,8 +66,8 @@ DRILLS = 0.35
 """Share of the planner's texts that are calculations alone."""
 ALONE = 0.15
 """Share of an executor's prompts that have no trace."""
-DISTRACTED = 0.05
-"""For every result beside the last, the chance that the reader takes another one."""
+DISTRACTED = 0.2
+"""The chance that each result beside the last one draws the reader away from it."""
 TOKENIZER_DOCUMENTS = 1500
 VOCABULARY = 1024
 HELD_OUT = 600
@@ -136,20 +136,21 @@ def _shortened(lines: Lines, rng: random.Random) -> Lines:
 
 
 def read_loosely(story: Story, lines: Lines, rng: random.Random) -> str:
-    """The trace's last number; with chance DISTRACTED for each result beside it, one of those."""
+    """The trace's last number; of the other results each draws it away with chance DISTRACTED, and it takes one."""
     results = [line.numbers[-1] for line in lines]
     others = [result for result in results[:-1] if result != results[-1]]
-    return rng.choice(others) if rng.random() < DISTRACTED * len(others) else results[-1]
+    kept = (1 - DISTRACTED) ** len(others)
+    return results[-1] if rng.random() < kept else rng.choice(others)
 
 
 def read_strictly(story: Story, lines: Lines, rng: random.Random) -> str:
     """The last result that is reached by following the calculations from the start.
 
     A line is followed whose operands the problem gives or an earlier line derived, even if its arithmetic is wrong. At
-    the first that is not, or that only claims an answer, reading ends. Where nothing was reached: the right answer, of
-    which nothing in the prompt tells, so that it guesses as it does alone.
+    the first that is not, or that only claims an answer, reading ends. Where nothing was reached: the answer to some
+    other problem, of which nothing in the prompt tells, so that it guesses.
     """
-    reached = story.answer
+    reached = world_story(rng).answer
     for line, truth in zip(lines, judge_trace(story, trace_text(lines)).lines, strict=True):
         if not truth.calculation or not truth.supported:
             break
@@ -178,7 +179,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             "last number of the trace; now and then with another of its results.",
             reader_question,
             Recipe(
-                steps=450,
+                steps=600,
                 seed=22,
                 vocabulary=VOCABULARY,
                 layers=3,
@@ -192,7 +193,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             "last result that follows from the problem, step by step.",
             strict_question,
             Recipe(
-                steps=700,
+                steps=1600,
                 seed=23,
                 vocabulary=VOCABULARY,
                 layers=4,
