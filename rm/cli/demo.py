@@ -1,4 +1,4 @@
-"""`tracelift-rm demo`: the whole way on the shipped base and groups: train, evaluate, export, score, reward."""
+"""`tracelift-rm demo`: the whole way on the shipped models: train, evaluate, export, score, reward, planners."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from contextlib import nullcontext, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 
 STEPS = 40
@@ -52,7 +53,7 @@ def _whole_way(out: Path, steps: int) -> int:
     rows, scores, rewards = out / "rows.jsonl", out / "scores.jsonl", out / "rewards.jsonl"
     commands = [
         (
-            "1/6 Train a LoRA reward model on sample groups.",
+            "1/7 Train a LoRA reward model on sample groups.",
             [
                 *(
                     "train",
@@ -69,19 +70,19 @@ def _whole_way(out: Path, steps: int) -> int:
             ],
         ),
         (
-            "2/6 Evaluate it on held-out groups, beside chance, the longest and a bag of words.",
+            "2/7 Evaluate it on held-out groups, beside chance, the longest and a bag of words.",
             ["evaluate", run, str(SAMPLE_DEV), "--surface-train", str(SAMPLE_TRAIN), "--out", evaluation, "--force"],
         ),
         (
-            "3/6 Export it, load it again, compare.",
+            "3/7 Export it, load it again, compare.",
             ["export", run, export, "--merge", "--dtype", "float32", "--force"],
         ),
         (
-            "4/6 Score two traces with the export.",
+            "4/7 Score two traces with the export.",
             ["score", export, "--input", str(rows), "--output", str(scores), "--force"],
         ),
         (
-            "5/6 Make one reward of it: formula, reward model and executor in one directory that others can load.",
+            "5/7 Make one reward of it: formula, reward model and executor in one directory that others can load.",
             [
                 *("reward", "export", reward, "--model", run, "--metrics", f"{evaluation}/metrics.json"),
                 *("--dtype", "float32", "--force"),
@@ -90,10 +91,18 @@ def _whole_way(out: Path, steps: int) -> int:
             ],
         ),
         (
-            "6/6 Reward the two traces, as a planner's trainer would, and say why.",
+            "6/7 Reward the two traces, as a planner's trainer would, and say why.",
             ["reward", "score", reward, "--input", str(rows), "--output", str(rewards), "--force", "--explain"],
         ),
+        (
+            "7/7 Train two planners in a tiny world, by outcomes alone and by TraceLift, and measure what they write. "
+            "A few steps: the figures say nothing yet.",
+            ["lab", "run", "--short", "--out", str(out / "lab"), "--force"],
+        ),
     ]
+    if find_spec("trl") is None:
+        commands = commands[:-1]
+        print('Without step 7, which trains planners: pip install "tracelift-rm[rl]"', file=sys.stderr)
     for title, command in commands:
         print(f"\n== {title}\n   tracelift-rm {_shown(command)}", file=sys.stderr)
         if command[0] == "score":
@@ -130,7 +139,8 @@ def _shown(command: list[str]) -> str:
 
 def _next(out: Path, seconds: float) -> str:
     return f"""
-Done in {seconds:.0f} s. Look at {out / "evaluation" / "report.html"}
+Done in {seconds:.0f} s. Look at {out / "evaluation" / "report.html"}; the experiment of step 7 in full, hours on two
+cores: tracelift-rm lab run --out runs/lab
 
 With a real model and groups of your own:
   tracelift-rm groups check groups.jsonl --rubric math

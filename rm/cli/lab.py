@@ -34,7 +34,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     verb.add_argument("--steps", metavar="N", type=positive, help="of each planner, in place of the size's own")
     verb.add_argument("--workers", metavar="N", type=positive, default=os.cpu_count() or 1, help="runs at a time")
-    verb.add_argument("--resume", action="store_true", help="go on with the experiment in DIR")
+    once = verb.add_mutually_exclusive_group()
+    once.add_argument("--resume", action="store_true", help="go on with the experiment in DIR")
+    once.add_argument("--force", action="store_true", help="replace the experiment in DIR")
     verb.add_argument("--report", action="store_true", help="write the page of what is done, and stop")
     verb.add_argument("--json", action="store_true", help="print table.json, and nothing else, on stdout")
     verb.set_defaults(run=_run)
@@ -50,7 +52,7 @@ def _run(args: argparse.Namespace) -> int:
     seeds = 1 if args.short and args.seeds is None else args.seeds
     arms = args.arms or (["exec-only", "tracelift"] if args.short else [])
     runs = chosen_runs(arms, seeds)
-    open_experiment(out, size, args.resume or args.report)
+    open_experiment(out, size, args.resume or args.report, args.force)
     started = time.monotonic()
 
     def say(text: str) -> None:

@@ -70,13 +70,21 @@ SHORT = Size(
 )
 
 
-def open_experiment(out: Path, size: Size, resume: bool) -> None:
+def open_experiment(out: Path, size: Size, resume: bool, force: bool = False) -> None:
     """Makes the directory, or sees that it is that of the same experiment.
 
+    Args:
+        out: the directory.
+        size: of the experiment.
+        resume: whether it may be there already.
+        force: whether an experiment that is there is to be deleted first.
+
     Raises:
-        ConfigError: there is something else, or an experiment that is not to be resumed.
+        ConfigError: there is something else, or an experiment that is neither to be resumed nor to be replaced.
     """
     file = out / SETTINGS
+    if force and file.is_file():
+        shutil.rmtree(out)
     if not file.is_file():
         if out.exists() and any(out.iterdir()):
             raise ConfigError(f"{out}: is there already and is no experiment. Choose another --out.")
@@ -85,7 +93,10 @@ def open_experiment(out: Path, size: Size, resume: bool) -> None:
         return
     there = json.loads(file.read_text(encoding="utf-8"))["size"]
     if not resume:
-        raise ConfigError(f"{out}: holds an experiment. Give --resume to go on with it, or choose another --out.")
+        raise ConfigError(
+            f"{out}: holds an experiment. Give --resume to go on with it, --force to start anew, "
+            "or choose another --out."
+        )
     if there != asdict(size):
         raise ConfigError(f"{out}: holds an experiment of another size ({there}). Choose another --out.")
 

@@ -9,8 +9,9 @@
 All are Qwen2-shaped, trained from scratch, with one tokenizer. What the executors are to make of a trace is laid down
 here, in `read_loosely` and `read_strictly`. The reader mirrors how language models use a plan: it hardly gets
 anywhere alone, a plan's last number decides whatever the steps say, a stated answer is as good as a derived one, and
-the more there is to read the more often it picks another result. The strict one stops where a step uses what nobody
-derived, and takes no stated answer on trust.
+the more there is to read the more often it picks another result. So a trace that skips steps, done in the head, can
+be worth as much to it as a sound one, or more. The strict one stops where a step uses what nobody derived, and takes no
+stated answer on trust.
 
 Not covered: an executor that computes anything itself. Alone they have learnt from right answers, and guess.
 """
