@@ -72,7 +72,7 @@ class Card:
 
     Args:
         file: name of the groups' file, with its SHA-256.
-        seeds: {read, refused {why: n}, repeated, unusable {why: n}}.
+        seeds: {read, refused {why: n}, repeated, held_out, unusable {why: n}}.
         tally: of the groups.
         dropped: `KIND: why` -> traces that a gate or their maker left out.
         audit: of `rm.build.audit`; None where it was left out.
@@ -127,7 +127,7 @@ def markdown(card: Card) -> str:
         f"{tally.groups:,} groups, {sum(tally.kinds.values()):,} flawed and {sum(tally.retold.values()):,} sound "
         f"traces, built by `tracelift-rm groups build` from {seeds['read']:,} seeds "
         f"({sum(seeds['refused'].values()):,} rows refused, {seeds['repeated']:,} repeated problems, "
-        f"{unusable:,} unusable).",
+        f"{seeds['held_out']:,} held out, {unusable:,} unusable).",
         "",
         f"- task: {card.config['task']}",
         f"- labels: {card.labels}",

@@ -59,12 +59,15 @@ class GatesConfig:
             two may in any case.
         near_duplicate: estimated Jaccard similarity from which on a problem counts as one that was there before;
             1 keeps all but equal ones, 0 those too.
+        held_out: files of groups or problems to be kept apart from what is built, such as a dev set: a seed with one of
+            their problems, or nearly, gives no group.
     """
 
     off: list[str] = field(default_factory=list)
     tell_tales: list[str] = field(default_factory=list)
     new_lines: Share = 0.5
     near_duplicate: Share = 0.8
+    held_out: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, config=CLOSED)

@@ -36,8 +36,11 @@ from rm.build.gates import check_gates
 from rm.build.read_seeds import RawRow, Refused, check_fields, read_seeds
 from rm.build.seed import Seed
 from rm.build.write import Source, deciding, write_groups
-from rm.errors import ConfigError, RunError
+from rm.errors import ConfigError, DataError, Problem, RunError
 from rm.files import check_file
+from rm.groups.contamination import stated_problems
+from rm.groups.parse import FirstOf
+from rm.groups.read import data_files
 from rm.groups.schema import problem_key
 from rm.provenance import data_facts, versions
 from rm.workfile import WorkFile
@@ -108,10 +111,12 @@ def build_groups(
     Raises:
         ConfigError: something in the configuration that does not exist, an output that exists, or an unfinished run of
             something else.
+        DataError: a file of `gates.held_out` cannot be read.
         RunError: not one group came out, or a file cannot be written.
     """
     check_build(config)
     check_output(out)
+    held_out = held_out_problems(config)
     path = check_file(out, force, files)
     maker = maker or maker_of(config)
     data = {
@@ -119,10 +124,14 @@ def build_groups(
         "licence": config.seeds.licence,
         "maker": dict(maker.identity),
     }
+    if config.gates.held_out:
+        data["held_out"] = data_facts(data_files(config.gates.held_out))
     identity = {"config": deciding(config), "data": data, "version": versions().get("tracelift-rm")}
     refused, repeated = Refused(), Counter[str]()
     with WorkFile(path, identity, version=FORMAT) as work:
-        seeds = distinct_seeds(read_seeds_of(config, rows(refused), refused), config.gates.near_duplicate, repeated)
+        seeds = distinct_seeds(
+            read_seeds_of(config, rows(refused), refused), config.gates.near_duplicate, repeated, held_out
+        )
         done = sum(1 for _ in work.rows())
         for _ in islice(seeds, done):
             _tell(on_progress, 1)
@@ -130,7 +139,7 @@ def build_groups(
             work.append_line(line)
             _tell(on_progress, 1)
         work.sync()
-        source = Source(data, refused, repeated["problems"], maker.labels)
+        source = Source(data, refused, repeated, maker.labels)
         card = write_groups(work, config, path, source, force=force)
         work.remove()
     return Report(card, refused)
@@ -160,17 +169,33 @@ def read_seeds_of(config: BuildConfig, rows: Iterable[RawRow], refused: Refused)
     return islice(found, config.seeds.limit or None)
 
 
-def distinct_seeds(seeds: Iterable[Seed], threshold: float, repeated: Counter[str]) -> Iterator[Seed]:
-    """Seeds whose problem was not there before; the others are counted.
+def held_out_problems(config: BuildConfig) -> list[str]:
+    """Keys of the problems in `gates.held_out`. Raises: DataError, with every row that states none."""
+    problems: FirstOf[Problem] = FirstOf()
+    keys = [each.problem_key for each in stated_problems(config.gates.held_out, problems)]
+    if problems:
+        raise DataError(problems, problems.total)
+    return keys
+
+
+def distinct_seeds(
+    seeds: Iterable[Seed], threshold: float, repeated: Counter[str], held_out: Sequence[str] = ()
+) -> Iterator[Seed]:
+    """Seeds whose problem is not held out and was not there before; the others are counted.
 
     Args:
         seeds: in order.
         threshold: `gates.near_duplicate`.
-        repeated: gets the number of repetitions under "problems".
+        repeated: gets the number of repetitions under "problems", and of problems held out under "held_out".
+        held_out: keys of problems.
     """
-    known = Distinct(threshold) if threshold else None
+    known = Distinct(threshold or 1)
+    apart = sum(known.first_like(key) is None for key in held_out)
     for seed in seeds:
-        if known is not None and known.first_like(problem_key(seed.problem)) is not None:
+        like = known.first_like(problem_key(seed.problem)) if threshold or apart else None
+        if like is not None and like < apart:
+            repeated["held_out"] += 1
+        elif like is not None and threshold:
             repeated["problems"] += 1
         else:
             yield seed

@@ -26,6 +26,9 @@ from rm.workfile import WorkFile
 GIVEN_AWAY = "too few flaws that their surface does not give away"
 
 
+_REPEATED = {"problems": "a problem that was there before", "held_out": "a problem of gates.held_out"}
+
+
 @dataclass(frozen=True)
 class Source:
     """Where the outcomes in a work file come from.
@@ -33,13 +36,13 @@ class Source:
     Args:
         data: `files` with hashes, `licence`, and whatever else decides the result.
         refused: rows that became no seeds.
-        repeated: problems that were there before.
+        repeated: how many problems were there before ("problems"), or are held out ("held_out").
         labels: whose labels the traces have, in words.
     """
 
     data: Mapping[str, Any]
     refused: Refused
-    repeated: int
+    repeated: Mapping[str, int]
     labels: str
 
 
@@ -89,9 +92,10 @@ def write_groups(work: WorkFile, config: BuildConfig, path: Path, source: Source
         card = Card(
             file={"name": path.name, "sha256": file_hash(staging)},
             seeds={
-                "read": counts.seeds + source.repeated,
+                "read": counts.seeds + sum(source.repeated.values()),
                 "refused": source.refused.counts,
-                "repeated": source.repeated,
+                "repeated": source.repeated.get("problems", 0),
+                "held_out": source.repeated.get("held_out", 0),
                 "unusable": counts.unusable,
             },
             tally=tally,
@@ -159,7 +163,7 @@ def _audited(rows: Iterable[Mapping[str, Any]], config: BuildConfig) -> dict[str
 
 def _no_group(source: Source, counts: _Counts) -> str:
     reasons = [f"  {count:,} rows refused, expected {why}" for why, count in source.refused.counts.most_common(5)]
-    reasons += [f"  {source.repeated:,} repeated problems"] if source.repeated else []
+    reasons += [f"  {count:,} seeds: {_REPEATED[name]}" for name, count in source.repeated.items()]
     reasons += [f"  {count:,} seeds: {why}" for why, count in counts.unusable.most_common(5)]
     reasons += [f"  {count:,} traces: {why}" for why, count in counts.dropped.most_common(5)]
     return "\n".join(["Not one group came out.", *(reasons or ["  There was not one row."])])

@@ -109,19 +109,29 @@ def _check(config: BuildConfig, files: Sequence[str], as_json: bool) -> int:
     """Reads every seed, and builds nothing."""
     from collections import Counter
 
-    from rm.build.pipeline import check_build, distinct_seeds, read_seeds_of
+    from rm.build.pipeline import check_build, distinct_seeds, held_out_problems, read_seeds_of
     from rm.build.read_seeds import Refused, file_rows
 
     check_build(config)
     refused, repeated = Refused(), Counter[str]()
     rows = file_rows(files, refused)
-    count = sum(1 for _ in distinct_seeds(read_seeds_of(config, rows, refused), config.gates.near_duplicate, repeated))
+    seeds = read_seeds_of(config, rows, refused)
+    held_out = held_out_problems(config)
+    count = sum(1 for _ in distinct_seeds(seeds, config.gates.near_duplicate, repeated, held_out))
     _print_refused(refused)
-    found = {"seeds": count, "repeated": repeated["problems"], "refused": dict(refused.counts)}
+    found = {
+        "seeds": count,
+        "repeated": repeated["problems"],
+        "held_out": repeated["held_out"],
+        "refused": dict(refused.counts),
+    }
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        print(f"{count:,} seeds, {repeated['problems']:,} repeated problems, {refused.total:,} rows refused.")
+        print(
+            f"{count:,} seeds, {repeated['problems']:,} repeated problems, {repeated['held_out']:,} held out, "
+            f"{refused.total:,} rows refused."
+        )
     return 0 if count else 1
 
 
@@ -142,7 +152,10 @@ def page(card: Card, out: str | Path) -> str:
     unusable = sum(seeds["unusable"].values())
     rows = [
         ("groups", f"{tally.groups:,} in {out}"),
-        ("seeds", f"{seeds['read']:,}, {seeds['repeated']:,} repeated, {unusable:,} unusable"),
+        (
+            "seeds",
+            f"{seeds['read']:,}, {seeds['repeated']:,} repeated, {seeds['held_out']:,} held out, {unusable:,} unusable",
+        ),
         ("sound traces", f"{sum(tally.retold.values()):,}"),
         ("flawed traces", f"{sum(tally.kinds.values()):,}"),
         ("kinds", ", ".join(f"{kind}: {count:,}" for kind, count in tally.kinds.most_common())),

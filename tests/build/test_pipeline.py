@@ -19,7 +19,7 @@ from rm.build.draft import Rules
 from rm.build.pipeline import build_groups, distinct_seeds
 from rm.build.read_seeds import file_rows
 from rm.build.seed import Seed
-from rm.errors import ConfigError, RunError
+from rm.errors import ConfigError, DataError, RunError
 from rm.groups import load_groups
 from rm.groups.checks import check_groups
 from rm.rubric import Rubric
@@ -240,6 +240,33 @@ def test_repeated_problems_are_left_out_and_counted():
     assert [seed.problem_id for seed in distinct_seeds(seeds, 0.8, repeated)] == ["0", "1"]
     assert repeated == {"problems": 1}
     assert len(list(distinct_seeds(seeds, 0.0, repeated))) == 3
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.8, 1.0])
+def test_held_out_problems_are_counted_apart(threshold):
+    seeds = [Seed(str(number), problem, "") for number, problem in enumerate(["How many?", "Why?", "how  MANY?"])]
+    repeated = Counter()
+    kept = distinct_seeds(seeds, threshold, repeated, ["what?", "how many?"])
+    assert [seed.problem_id for seed in kept] == ["1"]
+    assert repeated == {"held_out": 2}
+
+
+def test_no_problem_of_a_held_out_file_gives_a_group(seeds, tmp_path, write):
+    everything = tmp_path / "all.jsonl"
+    build(QUICK, seeds, everything)
+    first, *others = load_groups(everything)
+    dev = write({"question": f"  {first.problem.upper()} "}, name="dev.jsonl")
+    out = tmp_path / "groups.jsonl"
+    report = build(replace(QUICK, gates=replace(QUICK.gates, held_out=[str(dev)])), seeds, out)
+    assert [group.problem for group in load_groups(out)] == [group.problem for group in others]
+    assert report.card.seeds["held_out"] == 1
+    assert report.card.data["held_out"][0]["file"].endswith("dev.jsonl")
+
+
+def test_a_held_out_file_without_problems_stops_the_build(seeds, tmp_path, write):
+    dev = write({"text": "no problem"}, name="dev.jsonl")
+    with pytest.raises(DataError, match=r"dev\.jsonl:1"):
+        build(replace(QUICK, gates=replace(QUICK.gates, held_out=[str(dev)])), seeds, tmp_path / "groups.jsonl")
 
 
 def test_plans_of_programs(write, tmp_path):

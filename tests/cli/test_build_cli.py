@@ -64,7 +64,7 @@ def test_it_prints_the_card_and_takes_a_configuration(run: Callable[..., Any], s
 
 def test_check_reads_the_seeds_and_writes_nothing(run: Callable[..., Any], seeds: Path, tmp_path: Path) -> None:
     ran = run("groups", "build", "--seeds", seeds, "--check")
-    assert (ran.code, ran.out) == (0, "1 seeds, 0 repeated problems, 1 rows refused.\n")
+    assert (ran.code, ran.out) == (0, "1 seeds, 0 repeated problems, 0 held out, 1 rows refused.\n")
     assert json.loads(run("groups", "build", "--seeds", seeds, "--check", "--json").out)["seeds"] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seeds.jsonl"]
 
