@@ -33,7 +33,7 @@ from rm.build.config import BuildConfig
 from rm.build.distinct import Distinct
 from rm.build.draft import Setup, outcome_lines
 from rm.build.gates import check_gates
-from rm.build.read_seeds import RawRow, Refused, check_fields, read_seeds
+from rm.build.read_seeds import RawRow, Refused, check_fields, read_seeds, seed_files
 from rm.build.seed import Seed
 from rm.build.write import Source, deciding, write_groups
 from rm.errors import ConfigError, RunError
@@ -100,7 +100,7 @@ def build_groups(
         rows: called once, with what is told of rows that cannot be read; yields them in an order that is always the
             same, e.g. `lambda refused: file_rows(files, refused)`.
         out: file to be, JSON Lines; its data card goes beside it.
-        files: that the rows come from; hashed.
+        files: that the rows come from, as `rm.build.read_seeds.file_rows` takes them; hashed.
         maker: of outcomes; that of the configuration where there is none.
         force: replace `out`.
         on_progress: told of seeds done, those of an earlier call included.
@@ -108,14 +108,16 @@ def build_groups(
     Raises:
         ConfigError: something in the configuration that does not exist, an output that exists, or an unfinished run of
             something else.
+        DataError: as `seed_files`.
         RunError: not one group came out, or a file cannot be written.
     """
     check_build(config)
     check_output(out)
-    path = check_file(out, force, files)
+    sources = seed_files(files)
+    path = check_file(out, force, (file.path for file in sources))
     maker = maker or maker_of(config)
     data = {
-        "files": data_facts((str(file), Path(file)) for file in files),
+        "files": data_facts(sources),
         "licence": config.seeds.licence,
         "maker": dict(maker.identity),
     }

@@ -35,7 +35,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         nargs="+",
         required=True,
-        help="problems with solutions: GSM8K, MBPP or problem rows, groups; JSON Lines or one JSON array, plain or .gz",
+        help="problems with solutions: GSM8K, MBPP or problem rows, groups; JSON Lines or one JSON array, plain or "
+        ".gz, Parquet, a folder of them, or ORG/NAME:path/inside on the hub",
     )
     parser.add_argument(
         "--field",
@@ -110,9 +111,10 @@ def _check(config: BuildConfig, files: Sequence[str], as_json: bool) -> int:
     from collections import Counter
 
     from rm.build.pipeline import check_build, distinct_seeds, read_seeds_of
-    from rm.build.read_seeds import Refused, file_rows
+    from rm.build.read_seeds import Refused, file_rows, seed_files
 
     check_build(config)
+    seed_files(files)
     refused, repeated = Refused(), Counter[str]()
     rows = file_rows(files, refused)
     count = sum(1 for _ in distinct_seeds(read_seeds_of(config, rows, refused), config.gates.near_duplicate, repeated))

@@ -133,7 +133,7 @@ def test_a_run_of_something_else_is_not_gone_on_with(seeds, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         build_groups(QUICK, stops, out, files=[seeds])
-    with pytest.raises(ConfigError, match=r"unfinished build of something else:\n  config: .*18.* then, .*19"):
+    with pytest.raises(ConfigError, match=r"unfinished work on something else:\n  config.seed: 18 then, 19 now"):
         build(BuildConfig(seed=19, workers=1, audit=QUICK.audit), seeds, out)
     build(BuildConfig(workers=2, audit=QUICK.audit), seeds, out)  # which is the same
 
@@ -240,6 +240,15 @@ def test_repeated_problems_are_left_out_and_counted():
     assert [seed.problem_id for seed in distinct_seeds(seeds, 0.8, repeated)] == ["0", "1"]
     assert repeated == {"problems": 1}
     assert len(list(distinct_seeds(seeds, 0.0, repeated))) == 3
+
+
+def test_seeds_of_the_hub_give_the_groups_that_files_give(problems, write, reachable_hub, tmp_path):
+    path = write(*problems(3))
+    reachable_hub.files["datasets/org/seeds"] = {"math/rows.jsonl": path.read_bytes()}
+    build(QUICK, path, tmp_path / "local.jsonl")
+    card = build(QUICK, "org/seeds:math", tmp_path / "hub.jsonl").card
+    assert (tmp_path / "hub.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
+    assert [each["file"] for each in card.data["files"]] == ["org/seeds:math/rows.jsonl"]
 
 
 def test_plans_of_programs(write, tmp_path):
