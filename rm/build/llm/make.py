@@ -106,7 +106,7 @@ class _Maker:
         self._models = [*([self._perturber] if self._perturber else []), *(model for model, _ in judges)]
 
     async def open(self) -> None:
-        """The gates get a thread of their own, and only one: their math-verify is not for several."""
+        """The gates get a thread of their own, and only one: they compute, and several would take turns."""
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
 
     async def line(self, seed: Seed) -> bytes:
