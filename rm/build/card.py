@@ -15,6 +15,8 @@ from typing import Any
 from rm.files import write_text_whole
 
 _SHOWN = 30
+TESTED = "tests_passed"
+"""Key of a flawed plan's metadata: what share of the seed's tests the program passed that it describes."""
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Tally:
         positives, negatives: number of such traces in a group -> number of groups.
         kinds: traces of each kind of flaw; `retold` by the kind of a sound trace in other words.
         answer_kept: of each kind, traces that lead to the right answer all the same.
+        tested: of each kind, traces whose program was run on the seed's tests (`gates.run_tests`).
         first_wrong_step: of flawed traces, 0-based -> how many.
         labels: dimension -> level -> traces; `totals` in tenths.
         sources: groups of each.
@@ -37,6 +40,7 @@ class Tally:
     kinds: Counter[str] = field(default_factory=Counter)
     retold: Counter[str] = field(default_factory=Counter)
     answer_kept: Counter[str] = field(default_factory=Counter)
+    tested: Counter[str] = field(default_factory=Counter)
     first_wrong_step: Counter[int] = field(default_factory=Counter)
     labels: dict[str, Counter[int]] = field(default_factory=dict)
     totals: Counter[float] = field(default_factory=Counter)
@@ -54,6 +58,7 @@ class Tally:
         for entry in row["negative_bank"]:
             self.kinds[entry["negative_kind"]] += 1
             self.answer_kept[entry["negative_kind"]] += bool(entry["metadata"].get("answer_kept"))
+            self.tested[entry["negative_kind"]] += TESTED in entry["metadata"]
             if (step := entry["metadata"].get("first_wrong_step")) is not None:
                 self.first_wrong_step[step] += 1
             self._labels(entry)
@@ -131,6 +136,7 @@ def markdown(card: Card) -> str:
         "",
         f"- task: {card.config['task']}",
         f"- labels: {card.labels}",
+        *([f"- tests: {tests_told(card)}"] if card.config["task"] == "code" else []),
         f"- seeds: {', '.join(each['file'] for each in data['files']) or 'given by a program'}; "
         f"licence: {data['licence'] or 'not stated'}",
         f"- SHA-256: `{card.file['sha256']}`",
@@ -153,6 +159,18 @@ def markdown(card: Card) -> str:
         "```",
     ]
     return "\n".join(lines) + "\n"
+
+
+def tests_told(card: Card) -> str:
+    """Whether flawed plans were tested, in words."""
+    if not card.config["gates"]["run_tests"]:
+        return "not run; that a flawed plan gives a wrong program rests on the rule of its kind alone"
+    tested, flawed = card.tally.tested.total(), sum(card.tally.kinds.values())
+    how = "without a sandbox" if card.config["gates"]["unsafe_subprocess"] else "in the sandbox"
+    return (
+        f"run {how}; the programs of {tested:,} of {flawed:,} flawed plans came out as their kind says; the other "
+        "plans have no program, or no test that could judge it"
+    )
 
 
 def _kind_rows(tally: Tally) -> list[tuple[str, ...]]:

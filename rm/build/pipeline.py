@@ -145,6 +145,8 @@ def check_build(config: BuildConfig) -> None:
     if config.group.negatives_least > config.group.negatives_most:
         least, most = config.group.negatives_least, config.group.negatives_most
         raise ConfigError(f"group.negatives_least = {least} is more than group.negatives_most = {most}. Change one.")
+    if config.gates.run_tests and config.task != "code":
+        raise ConfigError(f"gates.run_tests: problems of the task {config.task} have no tests. Leave it out.")
     Setup.of(config)
 
 
@@ -179,7 +181,8 @@ def distinct_seeds(seeds: Iterable[Seed], threshold: float, repeated: Counter[st
 
 
 def maker_of(config: BuildConfig, on_told: Callable[[str], None] | None = None) -> Maker:
-    """That of a configuration: rules alone, or language models (`rm.build.llm.make`).
+    """That of a configuration: rules alone, rules and tests (`rm.build.code.checks`), or language models
+    (`rm.build.llm.make`).
 
     Args:
         config: the configuration.
@@ -189,11 +192,15 @@ def maker_of(config: BuildConfig, on_told: Callable[[str], None] | None = None) 
         ConfigError: as `Setup.of`.
         MissingExtra: a language model is to be asked, and httpx is not installed.
     """
-    if not config.llm.used:
-        return by_rule(config)
-    from rm.build.llm.make import by_llm
+    if config.llm.used:
+        from rm.build.llm.make import by_llm
 
-    return by_llm(config, on_told)
+        return by_llm(config, on_told)
+    if config.gates.run_tests:
+        from rm.build.code.checks import by_tested_rule
+
+        return by_tested_rule(config)
+    return by_rule(config)
 
 
 def by_rule(config: BuildConfig) -> Maker:

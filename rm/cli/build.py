@@ -138,7 +138,7 @@ def _print_refused(refused: Refused) -> None:
 
 def page(card: Card, out: str | Path) -> str:
     """What the terminal shows of a card."""
-    from rm.build.card import card_files
+    from rm.build.card import card_files, tests_told
 
     tally, seeds = card.tally, card.seeds
     unusable = sum(seeds["unusable"].values())
@@ -151,6 +151,8 @@ def page(card: Card, out: str | Path) -> str:
         ("left out", f"{sum(card.dropped.values()):,} traces"),
         ("labels", card.labels),
     ]
+    if card.config["task"] == "code":
+        rows.append(("tests", tests_told(card)))
     if card.audit is not None:
         macro = card.audit["macro"]
         rows.append(
