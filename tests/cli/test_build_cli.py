@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from rm.build.llm.cache import Question, Replied, ReplyCache
 from rm.groups.checks import check_groups
 from rm.rubric import Rubric
+from rm.uplift.executors.base import Prompt, Sampling
 
 WORKED = (
     "Ann has 7*16=<<7*16=112>>112 shells.\nShe keeps 112-35=<<112-35=77>>77 of them.\n"
@@ -99,3 +101,19 @@ def test_no_group_is_a_failure(run: Callable[..., Any], write: Callable[..., Pat
     ran = run("groups", "build", "--seeds", write("nonsense"), "--out", tmp_path / "groups.jsonl", "--workers", 1)
     assert ran.code == 1
     assert ran.err.startswith("Not one group came out.")
+
+
+def test_stored_replies_are_looked_after(run: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "replies.sqlite"
+    with ReplyCache(path) as cache:
+        question = Question("openai-1", "v1", Prompt("", "p"), Sampling(0.0, 1.0, 8), 5)
+        cache.put(question, Replied("text", True, 10, 2))
+    assert json.loads(run("groups", "cache", "info", "--cache", path, "--json").out)["replies"] == 1
+    assert "  openai-1: 1 replies, 12 tokens" in run("groups", "cache", "info", "--cache", path).out
+    ran = run("groups", "cache", "prune", "--cache", path)
+    assert (ran.code, ran.err) == (
+        2,
+        "groups cache prune: say what: --older-than DAYS, --model NAME, or --all.\n",
+    )
+    assert run("groups", "cache", "prune", "--cache", path, "--model", "openai-1").out == "1 replies removed.\n"
+    assert "there are no stored replies" in run("groups", "cache", "info", "--cache", tmp_path / "nowhere").err
