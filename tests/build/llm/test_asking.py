@@ -117,12 +117,15 @@ def test_what_is_lost_is_asked_for_again(ask, serving):
     assert (bill.replies, bill.dropped) == (1, {})
 
 
-def test_a_question_that_the_server_refuses_is_counted_and_not_kept(ask, serving):
-    too_long = serving.Answer(400, b'{"error": {"message": "context length exceeded"}}')
-    found, bill, _, server = ask(lambda number, body: too_long if number == 0 else GOOD, "a")
-    assert (found[0].reason, len(server.bodies)) == ("lost: http 400", 1)
-    assert "context length" in found[0].detail
-    assert (bill.replies, bill.dropped) == (0, {"lost: http 400": 1})
+@pytest.mark.parametrize(
+    ("said", "reason"), [("context length exceeded", "prompt too long"), ("unknown parameter: seed", "http 400")]
+)
+def test_a_question_that_the_server_refuses_is_counted_and_not_kept(ask, serving, said, reason):
+    refusal = serving.Answer(400, json.dumps({"error": {"message": said}}).encode())
+    found, bill, _, server = ask(lambda number, body: refusal if number == 0 else GOOD, "a")
+    assert (found[0].reason, len(server.bodies)) == (f"lost: {reason}", 1)
+    assert said in found[0].detail
+    assert (bill.replies, bill.dropped) == (0, {f"lost: {reason}": 1})
     assert ask(None, "a", server=server)[0] == [7]
 
 
