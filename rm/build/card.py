@@ -19,6 +19,13 @@ TESTED = "tests_passed"
 """Key of a flawed plan's metadata: what share of the seed's tests the program passed that it describes."""
 
 
+_LIMITS = (
+    "Flawed traces were made from sound ones; whether models make such mistakes, and how often, they do not tell. "
+    "Nothing was compared with any evaluation set: `tracelift-rm groups check FILE --against SET` does.",
+    "",
+)
+
+
 @dataclass
 class Tally:
     """Counts over groups, one after another.
@@ -86,6 +93,9 @@ class Card:
         config: the whole configuration.
         data: names and hashes of the seed files; `licence` of the seeds.
         versions: of what computed it.
+        places: why -> file and line of the first seeds that give no group; for the terminal, since folders mean nothing
+            elsewhere.
+        kinds: kind -> what a reader finds in such a trace.
         llm: what language models were asked, what it cost, and how far judges agree; None where none was asked.
     """
 
@@ -99,11 +109,13 @@ class Card:
     config: Mapping[str, Any]
     data: Mapping[str, Any]
     versions: Mapping[str, str]
+    places: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
     llm: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form, counts in descending order, numbers in ascending."""
-        card = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        card = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "places"}
         tally = {name: _ordered(value) for name, value in vars(self.tally).items()}
         return {**card, "tally": tally, "dropped": _ordered(self.dropped), "seeds": _ordered_below(self.seeds)}
 
@@ -141,7 +153,8 @@ def markdown(card: Card) -> str:
         f"licence: {data['licence'] or 'not stated'}",
         f"- SHA-256: `{card.file['sha256']}`",
         "",
-        *_table("Kinds of flaw", ("kind", "traces", "right answer all the same"), _kind_rows(tally)),
+        *_LIMITS,
+        *_table("Kinds of flaw", ("kind", "traces", "right answer all the same", "what is wrong"), _kind_rows(card)),
         *_table("Sound traces", ("made by", "traces"), _rows(tally.retold)),
         *_table("Sources", ("source", "groups"), _rows(tally.sources)),
         *_table("Flawed traces a group", ("traces", "groups"), _rows(tally.negatives)),
@@ -173,8 +186,9 @@ def tests_told(card: Card) -> str:
     )
 
 
-def _kind_rows(tally: Tally) -> list[tuple[str, ...]]:
-    return [(kind, f"{count:,}", f"{tally.answer_kept[kind]:,}") for kind, count in tally.kinds.most_common()]
+def _kind_rows(card: Card) -> list[tuple[str, ...]]:
+    kept, counts = card.tally.answer_kept, card.tally.kinds.most_common()
+    return [(kind, f"{count:,}", f"{kept[kind]:,}", card.kinds.get(kind, "")) for kind, count in counts]
 
 
 def _label_table(tally: Tally) -> list[str]:

@@ -138,6 +138,7 @@ class Outcome:
             row["dropped"] = dict(self.dropped)
         if self.unusable:
             row["unusable"] = self.unusable
+            row["place"] = f"{self.seed.file}:{self.seed.line}"
         else:
             row["group"] = group_head(self.seed)
             row["sound"] = [_entry(variant) for variant in self.sound]

@@ -35,14 +35,14 @@ from rm.build.draft import Setup, outcome_lines
 from rm.build.gates import check_gates
 from rm.build.read_seeds import RawRow, Refused, check_fields, read_seeds, seed_files
 from rm.build.seed import Seed
-from rm.build.write import Source, deciding, write_groups
+from rm.build.write import NoGroup, Source, deciding, write_groups
 from rm.errors import ConfigError, RunError
 from rm.files import check_file
 from rm.groups.schema import problem_key
 from rm.provenance import data_facts, versions
 from rm.workfile import WorkFile
 
-FORMAT = 1
+FORMAT = 2
 _CHUNK = 16
 _AHEAD = 4
 """Chunks a process that may wait to be worked on or to be taken."""
@@ -109,7 +109,7 @@ def build_groups(
         ConfigError: something in the configuration that does not exist, an output that exists, or an unfinished run of
             something else.
         DataError: as `seed_files`.
-        RunError: not one group came out, or a file cannot be written.
+        NoGroup, RunError: as `write_groups`.
     """
     check_build(config)
     check_output(out)
@@ -133,7 +133,11 @@ def build_groups(
             _tell(on_progress, 1)
         work.sync()
         source = Source(data, refused, repeated["problems"], maker.labels)
-        card = write_groups(work, config, path, source, force=force)
+        try:
+            card = write_groups(work, config, path, source, force=force)
+        except NoGroup:
+            work.remove()  # nothing in it is worth going on with
+            raise
         work.remove()
     return Report(card, refused)
 

@@ -79,6 +79,9 @@ def _build(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         raise KeyboardInterrupt("What is done is kept: the same command goes on from there.") from None
     _print_refused(report.refused)
+    for why, places in report.card.places.items():
+        count = report.card.seeds["unusable"][why]
+        print(f"{', '.join(places)}: no group: {why} ({count:,} in all).", file=sys.stderr)
     print(json.dumps(report.card.to_dict(), indent=2, ensure_ascii=False) if args.json else page(report.card, args.out))
     return 0
 

@@ -188,7 +188,7 @@ class _Maker:
                 flawed.append(entry)
             else:
                 dropped[f"{entry['negative_kind']}: {UNSEEN}"] += 1
-        told = {"id": row["id"], **({"dropped": dropped} if dropped else {})}
+        told = {"id": row["id"], "place": f"{seed.file}:{seed.line}", **({"dropped": dropped} if dropped else {})}
         if not sound:
             return {**told, "unusable": "no sound trace that could be judged"}
         if len({entry["negative_kind"] for entry in flawed}) < config.group.negatives_least:
