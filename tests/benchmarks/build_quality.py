@@ -97,7 +97,7 @@ def surface_table(path: str, config: BuildConfig, count: int, out: Path) -> None
         f"{card.tally.groups:,} groups of {card.seeds['read']:,} problems in {seconds:.0f} s; "
         f"audited: {card.audit['groups']:,}.\n"
     )
-    print("| kind | words before | words | length before | length | above the bound |\n|---|---|---|---|---|---|")
+    print("| kind | words before | words | length before | length | flagged |\n|---|---|---|---|---|---|")
     before, after = card.before["kinds"], card.audit["kinds"]
     for kind in sorted(before | after):
         cells = [
