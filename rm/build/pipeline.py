@@ -33,9 +33,9 @@ from rm.build.config import BuildConfig
 from rm.build.distinct import Distinct
 from rm.build.draft import Setup, outcome_lines
 from rm.build.gates import check_gates
-from rm.build.read_seeds import RawRow, Refused, check_fields, read_seeds
+from rm.build.read_seeds import RawRow, Refused, check_fields, read_seeds, seed_files
 from rm.build.seed import Seed
-from rm.build.write import Source, deciding, write_groups
+from rm.build.write import NoGroup, Source, deciding, write_groups
 from rm.errors import ConfigError, DataError, Problem, RunError
 from rm.files import check_file
 from rm.groups.contamination import stated_problems
@@ -45,7 +45,7 @@ from rm.groups.schema import problem_key
 from rm.provenance import data_facts, versions
 from rm.workfile import WorkFile
 
-FORMAT = 1
+FORMAT = 2
 _CHUNK = 16
 _AHEAD = 4
 """Chunks a process that may wait to be worked on or to be taken."""
@@ -103,7 +103,7 @@ def build_groups(
         rows: called once, with what is told of rows that cannot be read; yields them in an order that is always the
             same, e.g. `lambda refused: file_rows(files, refused)`.
         out: file to be, JSON Lines; its data card goes beside it.
-        files: that the rows come from; hashed.
+        files: that the rows come from, as `rm.build.read_seeds.file_rows` takes them; hashed.
         maker: of outcomes; that of the configuration where there is none.
         force: replace `out`.
         on_progress: told of seeds done, those of an earlier call included.
@@ -111,16 +111,17 @@ def build_groups(
     Raises:
         ConfigError: something in the configuration that does not exist, an output that exists, or an unfinished run of
             something else.
-        DataError: a file of `gates.held_out` cannot be read.
-        RunError: not one group came out, or a file cannot be written.
+        DataError: as `seed_files`; a file of `gates.held_out` cannot be read.
+        NoGroup, RunError: as `write_groups`.
     """
     check_build(config)
     check_output(out)
+    sources = seed_files(files)
     held_out = held_out_problems(config)
-    path = check_file(out, force, files)
+    path = check_file(out, force, (file.path for file in sources))
     maker = maker or maker_of(config)
     data = {
-        "files": data_facts((str(file), Path(file)) for file in files),
+        "files": data_facts(sources),
         "licence": config.seeds.licence,
         "maker": dict(maker.identity),
     }
@@ -140,7 +141,11 @@ def build_groups(
             _tell(on_progress, 1)
         work.sync()
         source = Source(data, refused, repeated, maker.labels)
-        card = write_groups(work, config, path, source, force=force)
+        try:
+            card = write_groups(work, config, path, source, force=force)
+        except NoGroup:
+            work.remove()  # nothing in it is worth going on with
+            raise
         work.remove()
     return Report(card, refused)
 
@@ -152,6 +157,8 @@ def check_build(config: BuildConfig) -> None:
     if config.group.negatives_least > config.group.negatives_most:
         least, most = config.group.negatives_least, config.group.negatives_most
         raise ConfigError(f"group.negatives_least = {least} is more than group.negatives_most = {most}. Change one.")
+    if config.gates.run_tests and config.task != "code":
+        raise ConfigError(f"gates.run_tests: problems of the task {config.task} have no tests. Leave it out.")
     Setup.of(config)
 
 
@@ -202,7 +209,8 @@ def distinct_seeds(
 
 
 def maker_of(config: BuildConfig, on_told: Callable[[str], None] | None = None) -> Maker:
-    """That of a configuration: rules alone, or language models (`rm.build.llm.make`).
+    """That of a configuration: rules alone, rules and tests (`rm.build.code.checks`), or language models
+    (`rm.build.llm.make`).
 
     Args:
         config: the configuration.
@@ -212,11 +220,15 @@ def maker_of(config: BuildConfig, on_told: Callable[[str], None] | None = None) 
         ConfigError: as `Setup.of`.
         MissingExtra: a language model is to be asked, and httpx is not installed.
     """
-    if not config.llm.used:
-        return by_rule(config)
-    from rm.build.llm.make import by_llm
+    if config.llm.used:
+        from rm.build.llm.make import by_llm
 
-    return by_llm(config, on_told)
+        return by_llm(config, on_told)
+    if config.gates.run_tests:
+        from rm.build.code.checks import by_tested_rule
+
+        return by_tested_rule(config)
+    return by_rule(config)
 
 
 def by_rule(config: BuildConfig) -> Maker:
