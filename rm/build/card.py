@@ -15,6 +15,15 @@ from typing import Any
 from rm.files import write_text_whole
 
 _SHOWN = 30
+TESTED = "tests_passed"
+"""Key of a flawed plan's metadata: what share of the seed's tests the program passed that it describes."""
+
+
+_LIMITS = (
+    "Flawed traces were made from sound ones; whether models make such mistakes, and how often, they do not tell. "
+    "Nothing was compared with any evaluation set: `tracelift-rm groups check FILE --against SET` does.",
+    "",
+)
 
 
 @dataclass
@@ -26,6 +35,7 @@ class Tally:
         positives, negatives: number of such traces in a group -> number of groups.
         kinds: traces of each kind of flaw; `retold` by the kind of a sound trace in other words.
         answer_kept: of each kind, traces that lead to the right answer all the same.
+        tested: of each kind, traces whose program was run on the seed's tests (`gates.run_tests`).
         first_wrong_step: of flawed traces, 0-based -> how many.
         labels: dimension -> level -> traces; `totals` in tenths.
         sources: groups of each.
@@ -37,6 +47,7 @@ class Tally:
     kinds: Counter[str] = field(default_factory=Counter)
     retold: Counter[str] = field(default_factory=Counter)
     answer_kept: Counter[str] = field(default_factory=Counter)
+    tested: Counter[str] = field(default_factory=Counter)
     first_wrong_step: Counter[int] = field(default_factory=Counter)
     labels: dict[str, Counter[int]] = field(default_factory=dict)
     totals: Counter[float] = field(default_factory=Counter)
@@ -54,6 +65,7 @@ class Tally:
         for entry in row["negative_bank"]:
             self.kinds[entry["negative_kind"]] += 1
             self.answer_kept[entry["negative_kind"]] += bool(entry["metadata"].get("answer_kept"))
+            self.tested[entry["negative_kind"]] += TESTED in entry["metadata"]
             if (step := entry["metadata"].get("first_wrong_step")) is not None:
                 self.first_wrong_step[step] += 1
             self._labels(entry)
@@ -72,7 +84,7 @@ class Card:
 
     Args:
         file: name of the groups' file, with its SHA-256.
-        seeds: {read, refused {why: n}, repeated, unusable {why: n}}.
+        seeds: {read, refused {why: n}, repeated, held_out, unusable {why: n}}.
         tally: of the groups.
         dropped: `KIND: why` -> traces that a gate or their maker left out.
         audit: of `rm.build.audit`; None where it was left out.
@@ -81,6 +93,9 @@ class Card:
         config: the whole configuration.
         data: names and hashes of the seed files; `licence` of the seeds.
         versions: of what computed it.
+        places: why -> file and line of the first seeds that give no group; for the terminal, since folders mean nothing
+            elsewhere.
+        kinds: kind -> what a reader finds in such a trace.
         llm: what language models were asked, what it cost, and how far judges agree; None where none was asked.
     """
 
@@ -94,11 +109,13 @@ class Card:
     config: Mapping[str, Any]
     data: Mapping[str, Any]
     versions: Mapping[str, str]
+    places: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
     llm: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form, counts in descending order, numbers in ascending."""
-        card = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        card = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "places"}
         tally = {name: _ordered(value) for name, value in vars(self.tally).items()}
         return {**card, "tally": tally, "dropped": _ordered(self.dropped), "seeds": _ordered_below(self.seeds)}
 
@@ -127,15 +144,17 @@ def markdown(card: Card) -> str:
         f"{tally.groups:,} groups, {sum(tally.kinds.values()):,} flawed and {sum(tally.retold.values()):,} sound "
         f"traces, built by `tracelift-rm groups build` from {seeds['read']:,} seeds "
         f"({sum(seeds['refused'].values()):,} rows refused, {seeds['repeated']:,} repeated problems, "
-        f"{unusable:,} unusable).",
+        f"{seeds['held_out']:,} held out, {unusable:,} unusable).",
         "",
         f"- task: {card.config['task']}",
         f"- labels: {card.labels}",
+        *([f"- tests: {tests_told(card)}"] if card.config["task"] == "code" else []),
         f"- seeds: {', '.join(each['file'] for each in data['files']) or 'given by a program'}; "
         f"licence: {data['licence'] or 'not stated'}",
         f"- SHA-256: `{card.file['sha256']}`",
         "",
-        *_table("Kinds of flaw", ("kind", "traces", "right answer all the same"), _kind_rows(tally)),
+        *_LIMITS,
+        *_table("Kinds of flaw", ("kind", "traces", "right answer all the same", "what is wrong"), _kind_rows(card)),
         *_table("Sound traces", ("made by", "traces"), _rows(tally.retold)),
         *_table("Sources", ("source", "groups"), _rows(tally.sources)),
         *_table("Flawed traces a group", ("traces", "groups"), _rows(tally.negatives)),
@@ -155,8 +174,21 @@ def markdown(card: Card) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _kind_rows(tally: Tally) -> list[tuple[str, ...]]:
-    return [(kind, f"{count:,}", f"{tally.answer_kept[kind]:,}") for kind, count in tally.kinds.most_common()]
+def tests_told(card: Card) -> str:
+    """Whether flawed plans were tested, in words."""
+    if not card.config["gates"]["run_tests"]:
+        return "not run; that a flawed plan gives a wrong program rests on the rule of its kind alone"
+    tested, flawed = card.tally.tested.total(), sum(card.tally.kinds.values())
+    how = "without a sandbox" if card.config["gates"]["unsafe_subprocess"] else "in the sandbox"
+    return (
+        f"run {how}; the programs of {tested:,} of {flawed:,} flawed plans came out as their kind says; the other "
+        "plans have no program, or no test that could judge it"
+    )
+
+
+def _kind_rows(card: Card) -> list[tuple[str, ...]]:
+    kept, counts = card.tally.answer_kept, card.tally.kinds.most_common()
+    return [(kind, f"{count:,}", f"{kept[kind]:,}", card.kinds.get(kind, "")) for kind, count in counts]
 
 
 def _label_table(tally: Tally) -> list[str]:

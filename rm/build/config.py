@@ -59,12 +59,20 @@ class GatesConfig:
             two may in any case.
         near_duplicate: estimated Jaccard similarity from which on a problem counts as one that was there before;
             1 keeps all but equal ones, 0 those too.
+        held_out: files of groups or problems to be kept apart from what is built, such as a dev set: a seed with one of
+            their problems, or nearly, gives no group.
+        run_tests: code: run the program that a flawed plan describes on the tests of its seed, in the sandbox, and drop
+            flaws that pass; see `rm.build.code.checks.confirmed`. It runs the seeds' programs: off unless asked for.
+        unsafe_subprocess: run them without a sandbox: they can do what you can.
     """
 
     off: list[str] = field(default_factory=list)
     tell_tales: list[str] = field(default_factory=list)
     new_lines: Share = 0.5
     near_duplicate: Share = 0.8
+    held_out: list[str] = field(default_factory=list)
+    run_tests: Bool = False
+    unsafe_subprocess: Bool = False
 
 
 @dataclass(frozen=True, config=CLOSED)

@@ -138,6 +138,7 @@ class Outcome:
             row["dropped"] = dict(self.dropped)
         if self.unusable:
             row["unusable"] = self.unusable
+            row["place"] = f"{self.seed.file}:{self.seed.line}"
         else:
             row["group"] = group_head(self.seed)
             row["sound"] = [_entry(variant) for variant in self.sound]
@@ -157,8 +158,16 @@ def draft(seed: Seed, setup: Setup) -> Draft:
     """All that the rules make of a seed: sound traces in other words, and flaws put into the seed's own and into those.
 
     Each kind of flaw is put into one of the tellings, drawn at random, until a group has enough and some to spare; with
-    rebalancing every kind is put into every telling, for it chooses later.
+    rebalancing every kind is put into every telling, for it chooses later. A rule that breaks on a seed makes that seed
+    unusable.
     """
+    try:
+        return _drafted(seed, setup)
+    except Exception as error:  # noqa: BLE001 - whatever text may do to a parser; the card counts it
+        return Draft(seed, "", unusable=_broke(error))
+
+
+def _drafted(seed: Seed, setup: Setup) -> Draft:
     try:
         prepared = setup.rules.prepare(seed)
     except Unusable as error:
@@ -314,5 +323,9 @@ def outcome_lines(seeds: Iterable[Seed], setup: Setup) -> list[bytes]:
 def _outcome(seed: Seed, setup: Setup) -> Outcome:
     try:
         return sift(draft(seed, setup), setup)
-    except Exception as error:  # noqa: BLE001 - whatever text may do to a parser; the card counts it
-        return Outcome(seed, unusable=f"a rule broke on it ({type(error).__name__})")
+    except Exception as error:  # noqa: BLE001 - as in `draft`
+        return Outcome(seed, unusable=_broke(error))
+
+
+def _broke(error: Exception) -> str:
+    return f"a rule broke on it ({type(error).__name__})"

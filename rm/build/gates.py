@@ -9,7 +9,6 @@ whose program would still pass; for those see the kinds' own checks.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from rm.build.kinds import Kind, Variant
 from rm.build.seed import Seed
 from rm.errors import ConfigError, MissingExtra
 from rm.rubric import Rubric
+from rm.uplift.loop import LoopThread
 from rm.uplift.problems import Problem
 from rm.uplift.verifiers.answers import completion_answer
 from rm.uplift.verifiers.math import MathVerifier
@@ -39,6 +39,7 @@ NEW_LINES = 2
 CODE_KINDS = frozenset({"code_dumped"})
 """Kinds whose flaw is that a plan holds code, as many lines of it as there are."""
 
+_LOOP = LoopThread("answer checks")
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?|\.\d+")
 _CODE = re.compile(
     r"```|^\s*(?:def \w+\(.*|class \w+.*:|import \w+|from \w[\w.]* import .+|while .+:|for \w.* in .+:|(?:el)?if .+:"
@@ -187,7 +188,7 @@ def leads_to(reasoning: str, answer: str | None, reference: str) -> bool | None:
     """Whether a trace ends with the reference's answer; None where that cannot be told.
 
     Plain numbers are compared exactly and at once; anything else by math-verify, where it is installed, which takes
-    milliseconds and must not be called on the thread of a running event loop.
+    milliseconds; the caller waits, whether or not its thread has a running event loop (a notebook's has).
 
     Args:
         reasoning: the trace.
@@ -213,7 +214,7 @@ def _verified(completion: str, reference: str) -> bool | None:
     verifier = _verifier()
     if verifier is None:
         return None
-    verdict = asyncio.run(verifier.verify(completion, Problem("", "-", "math", answer=reference)))
+    verdict = _LOOP.wait(verifier.verify(completion, Problem("", "-", "math", answer=reference)))
     return None if verdict.outcome == "unjudged" else verdict.outcome == "passed"
 
 

@@ -33,16 +33,19 @@ from rm.build.config import BuildConfig
 from rm.build.distinct import Distinct
 from rm.build.draft import Setup, outcome_lines
 from rm.build.gates import check_gates
-from rm.build.read_seeds import RawRow, Refused, check_fields, read_seeds
+from rm.build.read_seeds import RawRow, Refused, check_fields, read_seeds, seed_files
 from rm.build.seed import Seed
-from rm.build.write import Source, deciding, write_groups
-from rm.errors import ConfigError, RunError
+from rm.build.write import NoGroup, Source, deciding, write_groups
+from rm.errors import ConfigError, DataError, Problem, RunError
 from rm.files import check_file
+from rm.groups.contamination import stated_problems
+from rm.groups.parse import FirstOf
+from rm.groups.read import data_files
 from rm.groups.schema import problem_key
 from rm.provenance import data_facts, versions
 from rm.workfile import WorkFile
 
-FORMAT = 1
+FORMAT = 2
 _CHUNK = 16
 _AHEAD = 4
 """Chunks a process that may wait to be worked on or to be taken."""
@@ -100,7 +103,7 @@ def build_groups(
         rows: called once, with what is told of rows that cannot be read; yields them in an order that is always the
             same, e.g. `lambda refused: file_rows(files, refused)`.
         out: file to be, JSON Lines; its data card goes beside it.
-        files: that the rows come from; hashed.
+        files: that the rows come from, as `rm.build.read_seeds.file_rows` takes them; hashed.
         maker: of outcomes; that of the configuration where there is none.
         force: replace `out`.
         on_progress: told of seeds done, those of an earlier call included.
@@ -108,21 +111,28 @@ def build_groups(
     Raises:
         ConfigError: something in the configuration that does not exist, an output that exists, or an unfinished run of
             something else.
-        RunError: not one group came out, or a file cannot be written.
+        DataError: as `seed_files`; a file of `gates.held_out` cannot be read.
+        NoGroup, RunError: as `write_groups`.
     """
     check_build(config)
     check_output(out)
-    path = check_file(out, force, files)
+    sources = seed_files(files)
+    held_out = held_out_problems(config)
+    path = check_file(out, force, (file.path for file in sources))
     maker = maker or maker_of(config)
     data = {
-        "files": data_facts((str(file), Path(file)) for file in files),
+        "files": data_facts(sources),
         "licence": config.seeds.licence,
         "maker": dict(maker.identity),
     }
+    if config.gates.held_out:
+        data["held_out"] = data_facts(data_files(config.gates.held_out))
     identity = {"config": deciding(config), "data": data, "version": versions().get("tracelift-rm")}
     refused, repeated = Refused(), Counter[str]()
     with WorkFile(path, identity, version=FORMAT) as work:
-        seeds = distinct_seeds(read_seeds_of(config, rows(refused), refused), config.gates.near_duplicate, repeated)
+        seeds = distinct_seeds(
+            read_seeds_of(config, rows(refused), refused), config.gates.near_duplicate, repeated, held_out
+        )
         done = sum(1 for _ in work.rows())
         for _ in islice(seeds, done):
             _tell(on_progress, 1)
@@ -130,8 +140,12 @@ def build_groups(
             work.append_line(line)
             _tell(on_progress, 1)
         work.sync()
-        source = Source(data, refused, repeated["problems"], maker.labels)
-        card = write_groups(work, config, path, source, force=force)
+        source = Source(data, refused, repeated, maker.labels)
+        try:
+            card = write_groups(work, config, path, source, force=force)
+        except NoGroup:
+            work.remove()  # nothing in it is worth going on with
+            raise
         work.remove()
     return Report(card, refused)
 
@@ -143,6 +157,8 @@ def check_build(config: BuildConfig) -> None:
     if config.group.negatives_least > config.group.negatives_most:
         least, most = config.group.negatives_least, config.group.negatives_most
         raise ConfigError(f"group.negatives_least = {least} is more than group.negatives_most = {most}. Change one.")
+    if config.gates.run_tests and config.task != "code":
+        raise ConfigError(f"gates.run_tests: problems of the task {config.task} have no tests. Leave it out.")
     Setup.of(config)
 
 
@@ -160,24 +176,41 @@ def read_seeds_of(config: BuildConfig, rows: Iterable[RawRow], refused: Refused)
     return islice(found, config.seeds.limit or None)
 
 
-def distinct_seeds(seeds: Iterable[Seed], threshold: float, repeated: Counter[str]) -> Iterator[Seed]:
-    """Seeds whose problem was not there before; the others are counted.
+def held_out_problems(config: BuildConfig) -> list[str]:
+    """Keys of the problems in `gates.held_out`. Raises: DataError, with every row that states none."""
+    problems: FirstOf[Problem] = FirstOf()
+    keys = [each.problem_key for each in stated_problems(config.gates.held_out, problems)]
+    if problems:
+        raise DataError(problems, problems.total)
+    return keys
+
+
+def distinct_seeds(
+    seeds: Iterable[Seed], threshold: float, repeated: Counter[str], held_out: Sequence[str] = ()
+) -> Iterator[Seed]:
+    """Seeds whose problem is not held out and was not there before; the others are counted.
 
     Args:
         seeds: in order.
         threshold: `gates.near_duplicate`.
-        repeated: gets the number of repetitions under "problems".
+        repeated: gets the number of repetitions under "problems", and of problems held out under "held_out".
+        held_out: keys of problems.
     """
-    known = Distinct(threshold) if threshold else None
+    known = Distinct(threshold or 1)
+    apart = sum(known.first_like(key) is None for key in held_out)
     for seed in seeds:
-        if known is not None and known.first_like(problem_key(seed.problem)) is not None:
+        like = known.first_like(problem_key(seed.problem)) if threshold or apart else None
+        if like is not None and like < apart:
+            repeated["held_out"] += 1
+        elif like is not None and threshold:
             repeated["problems"] += 1
         else:
             yield seed
 
 
 def maker_of(config: BuildConfig, on_told: Callable[[str], None] | None = None) -> Maker:
-    """That of a configuration: rules alone, or language models (`rm.build.llm.make`).
+    """That of a configuration: rules alone, rules and tests (`rm.build.code.checks`), or language models
+    (`rm.build.llm.make`).
 
     Args:
         config: the configuration.
@@ -187,11 +220,15 @@ def maker_of(config: BuildConfig, on_told: Callable[[str], None] | None = None) 
         ConfigError: as `Setup.of`.
         MissingExtra: a language model is to be asked, and httpx is not installed.
     """
-    if not config.llm.used:
-        return by_rule(config)
-    from rm.build.llm.make import by_llm
+    if config.llm.used:
+        from rm.build.llm.make import by_llm
 
-    return by_llm(config, on_told)
+        return by_llm(config, on_told)
+    if config.gates.run_tests:
+        from rm.build.code.checks import by_tested_rule
+
+        return by_tested_rule(config)
+    return by_rule(config)
 
 
 def by_rule(config: BuildConfig) -> Maker:

@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from rm.build.seed import Seed
-from rm.errors import PRINTED, ConfigError, Problem
+from rm.errors import PRINTED, ConfigError, DataError, Problem
+from rm.groups.locate import DataFile
 from rm.groups.parse import POOLS, shown
+from rm.groups.read import located
 from rm.groups.rows import read_rows, surrogate_problem
 from rm.groups.schema import UNKNOWN
 from rm.uplift.verifiers.answers import reference_answer
@@ -50,6 +52,9 @@ _NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 """Task -> what -> the keys that may hold it, the first that has something decides."""
+
+_KEYS = 20
+"""Of a row's keys so many are told, at most."""
 
 RawRow = tuple[Any, str, int]
 """A JSON value, the file it stands in, and its 1-based line: what any source of seeds yields."""
@@ -77,11 +82,33 @@ class Refused:
         return sum(self.counts.values())
 
 
+def seed_files(paths: Sequence[str | Path]) -> list[DataFile]:
+    """The files that names of seeds stand for, as `file_rows` reads them.
+
+    Raises:
+        ConfigError, RunError: a repository of the hub that cannot be read.
+        DataError: names without files, and files that are not there.
+    """
+    problems: list[Problem] = []
+    files = located(paths, problems.append, "problem")
+    absent = (file.name for file in files if not file.path.exists())
+    problems += [Problem(name, 0, "", "a file of problems", "no such file") for name in absent]
+    if problems:
+        raise DataError(problems)
+    return files
+
+
 def file_rows(paths: Sequence[str | Path], refused: Refused) -> Iterator[RawRow]:
-    """The rows of files: JSON Lines or one JSON array, UTF-8, plain or `.gz`; what cannot be read is refused."""
+    """The rows of files: JSON Lines or one JSON array, UTF-8, plain or `.gz`; Parquet; folders of such files and
+    datasets saved by `datasets`; `ORG/NAME:path/inside` on the hub (`rm.groups.locate`). What cannot be read is
+    refused.
+
+    Raises:
+        ConfigError, RunError, MissingExtra: as `rm.groups.rows.read_rows`.
+    """
     for path in paths:
         for row in read_rows(path, refused, what="problem"):
-            yield row.value, str(path), row.line
+            yield row.value, row.file, row.line
 
 
 def check_fields(fields: Mapping[str, str]) -> None:
@@ -126,6 +153,8 @@ class _Row:
         self.row, self.file, self.line, self.task, self.fields, self.refused = row, file, line, task, fields, refused
 
     def wrong(self, field: str, expected: str, found: str, fix: str = "") -> None:
+        if found == "missing":
+            fix += f" The row has: {', '.join(map(str, list(self.row)[:_KEYS])) or 'nothing'}."
         self.refused(Problem(self.file, self.line, field, expected, found, fix))
 
     def seed(self, source: str) -> Seed | None:
@@ -179,15 +208,18 @@ class _Row:
         if "####" in answer and len(answer.strip().splitlines()) > 1 and not solution:
             solution = answer  # GSM8K
         answer = reference_answer(answer) or reference_answer(solution)
+        if answer == solution.strip() and not seed.answer:
+            answer = ""  # a solution of one line, nothing of which is marked as its answer
         if not solution.strip() or solution.strip() == answer:
             found = "missing" if not solution.strip() else f"the bare answer {shown(answer)}"
             fix = "Flaws are put into a sound solution: add one, or name its key: --field solution=KEY."
-            self.wrong("solution", "a worked solution", found, fix)
+            self.wrong(self.fields.get("solution", "solution"), "a worked solution", found, fix)
             return None
         if not answer.strip():
             expected = "an answer: of its own, after ####, or in \\boxed{}"
             fix = "Without one no flaw can be told from a detour: add it, or name its key: --field answer=KEY."
-            self.wrong("answer", expected, shown(self.row.get(self.key("answer"))) if seed.answer else "missing", fix)
+            found = shown(self.row.get(self.key("answer"))) if seed.answer else "missing"
+            self.wrong(self.fields.get("answer", "answer"), expected, found, fix)
             return None
         return replace(seed, solution=solution, answer=answer)
 

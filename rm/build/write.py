@@ -14,6 +14,7 @@ from rm.build.audit import Sample, audit
 from rm.build.card import Card, Tally, write_card
 from rm.build.choose import Pools, choose
 from rm.build.config import BuildConfig
+from rm.build.draft import Setup
 from rm.build.llm.tally import Asked
 from rm.build.read_seeds import Refused
 from rm.build.rebalance import LEARNT_ON, Balancer, learn_judges
@@ -23,7 +24,16 @@ from rm.files import replace_file
 from rm.provenance import file_hash, versions
 from rm.workfile import WorkFile
 
+PLACES = 3
+"""Of seeds that give no group so many are named, for each reason."""
 GIVEN_AWAY = "too few flaws that their surface does not give away"
+
+
+_REPEATED = {"problems": "a problem that was there before", "held_out": "a problem of gates.held_out"}
+
+
+class NoGroup(RunError):
+    """A build that is done and came to nothing; says why."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +43,13 @@ class Source:
     Args:
         data: `files` with hashes, `licence`, and whatever else decides the result.
         refused: rows that became no seeds.
-        repeated: problems that were there before.
+        repeated: how many problems were there before ("problems"), or are held out ("held_out").
         labels: whose labels the traces have, in words.
     """
 
     data: Mapping[str, Any]
     refused: Refused
-    repeated: int
+    repeated: Mapping[str, int]
     labels: str
 
 
@@ -50,6 +60,7 @@ class _Counts:
     seeds: int = 0
     groups: int = 0
     unusable: Counter[str] = field(default_factory=Counter)
+    places: dict[str, list[str]] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
 
 
@@ -64,12 +75,13 @@ def write_groups(work: WorkFile, config: BuildConfig, path: Path, source: Source
         force: replace `path`.
 
     Raises:
-        RunError: not one group comes out, the work file is damaged, or the place cannot be written.
+        NoGroup: not one group comes out.
+        RunError: the work file is damaged, or the place cannot be written.
     """
     asked = Asked(config)
     counts, sample = _counted(work, max(config.audit.groups, LEARNT_ON if config.rebalance.enabled else 0), asked)
     if not counts.groups:
-        raise RunError(_no_group(source, counts))
+        raise NoGroup(_no_group(source, counts))
     before = None
     rows: Iterator[dict[str, Any]] = (choose(pools, config) for pools in _pools(work))
     if config.rebalance.enabled:
@@ -85,15 +97,18 @@ def write_groups(work: WorkFile, config: BuildConfig, path: Path, source: Source
                 asked.group(row)
                 file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
         if not tally.groups:
-            raise RunError(_no_group(source, counts))
+            raise NoGroup(_no_group(source, counts))
         card = Card(
             file={"name": path.name, "sha256": file_hash(staging)},
             seeds={
-                "read": counts.seeds + source.repeated,
+                "read": counts.seeds + sum(source.repeated.values()),
                 "refused": source.refused.counts,
-                "repeated": source.repeated,
+                "repeated": source.repeated.get("problems", 0),
+                "held_out": source.repeated.get("held_out", 0),
                 "unusable": counts.unusable,
             },
+            places=counts.places,
+            kinds={name: kind.description for name, kind in Setup.of(config).rules.kinds.items()},
             tally=tally,
             dropped=counts.dropped,
             audit=_audited(chosen.rows, config),
@@ -123,6 +138,9 @@ def _counted(work: WorkFile, sampled: int, asked: Asked) -> tuple[_Counts, Sampl
         asked.line(row)
         if "unusable" in row:
             counts.unusable[row["unusable"]] += 1
+            places = counts.places.setdefault(row["unusable"], [])
+            if len(places) < PLACES:
+                places.append(row["place"])
         else:
             counts.groups += 1
             sample.add(row)
@@ -158,8 +176,11 @@ def _audited(rows: Iterable[Mapping[str, Any]], config: BuildConfig) -> dict[str
 
 
 def _no_group(source: Source, counts: _Counts) -> str:
-    reasons = [f"  {count:,} rows refused, expected {why}" for why, count in source.refused.counts.most_common(5)]
-    reasons += [f"  {source.repeated:,} repeated problems"] if source.repeated else []
-    reasons += [f"  {count:,} seeds: {why}" for why, count in counts.unusable.most_common(5)]
+    refused = source.refused
+    reasons = [f"  {count:,} rows refused, expected {why}" for why, count in refused.counts.most_common(5)]
+    reasons += [f"  {count:,} seeds: {_REPEATED[name]}" for name, count in source.repeated.items()]
+    unusable = counts.unusable.most_common(5)
+    reasons += [f"  {count:,} seeds: {why} ({', '.join(counts.places.get(why, []))})" for why, count in unusable]
     reasons += [f"  {count:,} traces: {why}" for why, count in counts.dropped.most_common(5)]
-    return "\n".join(["Not one group came out.", *(reasons or ["  There was not one row."])])
+    first = [str(problem) for problem in refused.first[:PLACES]]
+    return "\n".join(["Not one group came out.", *(reasons or ["  There was not one row."]), *first])

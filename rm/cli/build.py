@@ -35,7 +35,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         nargs="+",
         required=True,
-        help="problems with solutions: GSM8K, MBPP or problem rows, groups; JSON Lines or one JSON array, plain or .gz",
+        help="problems with solutions: GSM8K, MBPP or problem rows, groups; JSON Lines or one JSON array, plain or "
+        ".gz, Parquet, a folder of them, or ORG/NAME:path/inside on the hub",
     )
     parser.add_argument(
         "--field",
@@ -78,6 +79,9 @@ def _build(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         raise KeyboardInterrupt("What is done is kept: the same command goes on from there.") from None
     _print_refused(report.refused)
+    for why, places in report.card.places.items():
+        count = report.card.seeds["unusable"][why]
+        print(f"{', '.join(places)}: no group: {why} ({count:,} in all).", file=sys.stderr)
     print(json.dumps(report.card.to_dict(), indent=2, ensure_ascii=False) if args.json else page(report.card, args.out))
     return 0
 
@@ -109,19 +113,30 @@ def _check(config: BuildConfig, files: Sequence[str], as_json: bool) -> int:
     """Reads every seed, and builds nothing."""
     from collections import Counter
 
-    from rm.build.pipeline import check_build, distinct_seeds, read_seeds_of
-    from rm.build.read_seeds import Refused, file_rows
+    from rm.build.pipeline import check_build, distinct_seeds, held_out_problems, read_seeds_of
+    from rm.build.read_seeds import Refused, file_rows, seed_files
 
     check_build(config)
+    seed_files(files)
     refused, repeated = Refused(), Counter[str]()
     rows = file_rows(files, refused)
-    count = sum(1 for _ in distinct_seeds(read_seeds_of(config, rows, refused), config.gates.near_duplicate, repeated))
+    seeds = read_seeds_of(config, rows, refused)
+    held_out = held_out_problems(config)
+    count = sum(1 for _ in distinct_seeds(seeds, config.gates.near_duplicate, repeated, held_out))
     _print_refused(refused)
-    found = {"seeds": count, "repeated": repeated["problems"], "refused": dict(refused.counts)}
+    found = {
+        "seeds": count,
+        "repeated": repeated["problems"],
+        "held_out": repeated["held_out"],
+        "refused": dict(refused.counts),
+    }
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        print(f"{count:,} seeds, {repeated['problems']:,} repeated problems, {refused.total:,} rows refused.")
+        print(
+            f"{count:,} seeds, {repeated['problems']:,} repeated problems, {repeated['held_out']:,} held out, "
+            f"{refused.total:,} rows refused."
+        )
     return 0 if count else 1
 
 
@@ -136,19 +151,24 @@ def _print_refused(refused: Refused) -> None:
 
 def page(card: Card, out: str | Path) -> str:
     """What the terminal shows of a card."""
-    from rm.build.card import card_files
+    from rm.build.card import card_files, tests_told
 
     tally, seeds = card.tally, card.seeds
     unusable = sum(seeds["unusable"].values())
     rows = [
         ("groups", f"{tally.groups:,} in {out}"),
-        ("seeds", f"{seeds['read']:,}, {seeds['repeated']:,} repeated, {unusable:,} unusable"),
+        (
+            "seeds",
+            f"{seeds['read']:,}, {seeds['repeated']:,} repeated, {seeds['held_out']:,} held out, {unusable:,} unusable",
+        ),
         ("sound traces", f"{sum(tally.retold.values()):,}"),
         ("flawed traces", f"{sum(tally.kinds.values()):,}"),
         ("kinds", ", ".join(f"{kind}: {count:,}" for kind, count in tally.kinds.most_common())),
         ("left out", f"{sum(card.dropped.values()):,} traces"),
         ("labels", card.labels),
     ]
+    if card.config["task"] == "code":
+        rows.append(("tests", tests_told(card)))
     if card.audit is not None:
         macro = card.audit["macro"]
         rows.append(

@@ -24,7 +24,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "`tracelift-rm uplift PROBLEMS ORACLES` reads the rows with the problems.",
     )
     parser.add_argument(
-        "--seeds", metavar="FILE", nargs="+", required=True, help="problems with reference programs, plain or .gz"
+        "--seeds", metavar="FILE", nargs="+", required=True, help="problems with reference programs, as for build"
     )
     parser.add_argument("--out", metavar="FILE", required=True, help="gets an oracle row a problem")
     parser.add_argument("--workers", metavar="N", type=positive, default=2, help="programs run at a time (2)")
@@ -38,11 +38,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _oracles(args: argparse.Namespace) -> int:
-    from rm.build.read_seeds import Refused
+    from rm.build.read_seeds import Refused, seed_files
     from rm.files import check_file, replace_file
     from rm.uplift.sandbox import Limits
 
-    check_file(args.out, args.force, args.seeds)
+    check_file(args.out, args.force, (file.path for file in seed_files(args.seeds)))
     limits = Limits(cpu_seconds=args.seconds, wall_seconds=2 * args.seconds)
     refused = Refused()
     with replace_file(args.out, args.force) as staging:

@@ -78,7 +78,7 @@ def _whole_way(out: Path, steps: int) -> int:
             ["export", run, export, "--merge", "--dtype", "float32", "--force"],
         ),
         (
-            "4/7 Score two traces with the export.",
+            "4/7 Score two traces with the export: a sound one, and the held-out one with the worst labels.",
             ["score", export, "--input", str(rows), "--output", str(scores), "--force"],
         ),
         (
@@ -119,10 +119,11 @@ def _whole_way(out: Path, steps: int) -> int:
 
 
 def _example(dev: Path) -> list[dict[str, str]]:
-    """The good trace and one flawed trace of the first held-out group."""
-    with dev.open(encoding="utf-8") as file:
-        group = json.loads(file.readline())
-    pair = (group["positive_pool"][0], group["negative_bank"][0])
+    """The held-out trace with the lowest total label, behind a sound one for the same problem: a clear case."""
+    groups = map(json.loads, dev.read_text(encoding="utf-8").splitlines())
+    flawed = [(group, negative) for group in groups for negative in group["negative_bank"]]
+    group, worst = min(flawed, key=lambda pair: pair[1]["rubric"]["total"])
+    pair = (group["positive_pool"][0], worst)
     problem = {key: group[key] for key in ("problem_id", "problem", "reference_solution", "task_type")}
     return [
         {**problem, "reasoning": each["reasoning"], "completion": f"<reasoning>\n{each['reasoning']}\n</reasoning>"}

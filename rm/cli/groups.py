@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rm.cli import build, build_oracles, import_groups
+from rm.cli.caches import Kept, add_verbs
 from rm.errors import PRINTED, ConfigError
 
 if TYPE_CHECKING:
+    from rm.build.llm.cache import RepliesInfo, ReplyCache
     from rm.groups.checks import CheckReport
     from rm.groups.contamination import Contamination
     from rm.groups.similarity import Overlap
@@ -33,6 +35,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     build.add(verbs)
     build_oracles.add(verbs)
     import_groups.add(verbs)
+    add_verbs(verbs.add_parser("cache", help="the stored replies of language models"), _REPLIES)
 
 
 def _add_check(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -230,3 +233,23 @@ def _count(number: int, noun: str) -> str:
 def _short(text: str, width: int = 90) -> str:
     line = " ".join(text.split())
     return line if len(line) <= width else f"{line[: width - 3]}..."
+
+
+def _replies_page(info: RepliesInfo) -> list[str]:
+    shares = (f"  {each.model}: {each.replies} replies, {each.tokens} tokens" for each in info.models)
+    return [f"{info.file}: {info.replies} replies, {info.size_bytes / 2**20:.1f} MiB", *shares]
+
+
+def _default_replies() -> Path:
+    from rm.build.llm.config import LlmConfig
+
+    return LlmConfig().cache_path()
+
+
+def _open_replies(path: Path) -> ReplyCache:
+    from rm.build.llm.cache import ReplyCache
+
+    return ReplyCache(path)
+
+
+_REPLIES = Kept("groups", "stored replies", "replies", "model", _default_replies, _open_replies, _replies_page)

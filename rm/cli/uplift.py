@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rm.cli.caches import Kept, add_verbs
 from rm.cli.overrides import read_overrides
 from rm.cli.scoring import positive
 from rm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rm.uplift.cache import BaselineCache, CacheInfo
     from rm.uplift.config import UpliftConfig
     from rm.uplift.meter import Progress
     from rm.uplift.problems import Problem
     from rm.uplift.results import Measurement
-
-DAY = 86400.0
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,17 +50,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def add_cache(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb `uplift-cache`, which `uplift cache` stands for."""
-    parser = subparsers.add_parser("uplift-cache", help="the stored baselines; also: uplift cache")
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, what in (("info", "what is stored"), ("prune", "remove stored runs")):
-        verb = verbs.add_parser(name, help=what)
-        verb.add_argument("--cache", metavar="FILE", help="default: in the user's cache folder")
-        verb.add_argument("--json", action="store_true", help="print one JSON object")
-        if name == "prune":
-            verb.add_argument("--older-than", metavar="DAYS", type=float, help="only runs of at least this age")
-            verb.add_argument("--executor", metavar="NAME", help="only of this fingerprint (see info)")
-            verb.add_argument("--all", action="store_true", help="everything")
-        verb.set_defaults(run=_cache_info if name == "info" else _cache_prune)
+    add_verbs(subparsers.add_parser("uplift-cache", help="the stored baselines; also: uplift cache"), _BASELINES)
 
 
 def _uplift(args: argparse.Namespace) -> int:
@@ -160,35 +149,22 @@ def _check_page(problems: Sequence[Problem]) -> str:
     return f"problems         {len(problems)} ({counted})\ntraces           {traces}\nData and configuration are sound."
 
 
-def _cache_info(args: argparse.Namespace) -> int:
-    cache = _open_cache(args)
-    info = cache.info()
-    cache.close()
-    if args.json:
-        print(json.dumps(dataclasses.asdict(info), indent=2))
-        return 0
-    print(f"{info.file}: {info.runs} runs of {info.baselines} baselines, {info.size_bytes / 2**20:.1f} MiB")
-    for share in info.executors:
-        print(f"  {share.executor}: {share.runs} runs of {share.baselines} baselines")
-    return 0
+def _cache_page(info: CacheInfo) -> list[str]:
+    shares = (f"  {each.executor}: {each.runs} runs of {each.baselines} baselines" for each in info.executors)
+    total = f"{info.file}: {info.runs} runs of {info.baselines} baselines, {info.size_bytes / 2**20:.1f} MiB"
+    return [total, *shares]
 
 
-def _cache_prune(args: argparse.Namespace) -> int:
-    if not (args.all or args.older_than is not None or args.executor):
-        raise ConfigError("uplift cache prune: say what: --older-than DAYS, --executor NAME, or --all.")
-    cache = _open_cache(args)
-    age = None if args.older_than is None else args.older_than * DAY
-    removed = cache.prune(older_than=age, executor=args.executor)
-    cache.close()
-    print(json.dumps({"removed": removed}) if args.json else f"{removed} runs removed.")
-    return 0
-
-
-def _open_cache(args: argparse.Namespace) -> Any:
-    from rm.uplift.cache import BaselineCache
+def _default_cache() -> Path:
     from rm.uplift.config import default_cache
 
-    path = Path(args.cache).expanduser() if args.cache else default_cache()
-    if not path.is_file():
-        raise ConfigError(f"{path}: there are no stored baselines.")
+    return default_cache()
+
+
+def _open_cache(path: Path) -> BaselineCache:
+    from rm.uplift.cache import BaselineCache
+
     return BaselineCache(path)
+
+
+_BASELINES = Kept("uplift", "stored baselines", "runs", "executor", _default_cache, _open_cache, _cache_page)

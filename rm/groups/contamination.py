@@ -67,7 +67,7 @@ def contamination(
         DataError: a row without a problem, a file that cannot be read.
     """
     problems: FirstOf[Problem] = FirstOf()
-    streams = [_stated(names, problems) for names in (paths, against)]
+    streams = [stated_problems(names, problems) for names in (paths, against)]
     heads: tuple[list[Stated], list[Stated]] = ([], [])
     turn = 0
     for turn in cycle((0, 1)):  # one of each in turn; the set that ends first is the smaller one
@@ -83,7 +83,8 @@ def contamination(
     return Contamination(names[turn], names[1 - turn], len(heads[turn]), found)
 
 
-def _stated(paths: Sequence[str], problems: FirstOf[Problem]) -> Iterator[Stated]:
+def stated_problems(paths: Sequence[str], problems: FirstOf[Problem]) -> Iterator[Stated]:
+    """The problems of files, one a row; rows without one are told to `problems`."""
     for file in data_files(paths):
         for row in file_rows(file, problems.append, what="problem"):
             fields = row.value if isinstance(row.value, dict) else {}

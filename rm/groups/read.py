@@ -29,10 +29,11 @@ def parsed_rows(
                 yield row, group
 
 
-def located(paths: Paths, report: Report) -> list[DataFile]:
-    """The files that names stand for, folders and hub names included; names without files are reported."""
+def located(paths: Paths, report: Report, what: str = "group") -> list[DataFile]:
+    """The files that names stand for, folders and hub names included; names without files are reported. Arguments as
+    `locate`."""
     names = [paths] if isinstance(paths, str | Path) else paths
-    return [file for name in names for file in locate(name, report)]
+    return [file for name in names for file in locate(name, report, what)]
 
 
 def data_files(paths: Paths) -> list[DataFile]:

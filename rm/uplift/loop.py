@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
-from concurrent.futures import CancelledError, Future
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
+from itertools import islice
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 class LoopThread:
@@ -51,6 +54,38 @@ class LoopThread:
         if threading.current_thread() is self._thread:
             return await work
         return await asyncio.wrap_future(self.submit(work))
+
+    def in_order(
+        self,
+        work: Callable[[Item], Coroutine[Any, Any, T]],
+        items: Iterator[Item],
+        at_once: int,
+        finish: tuple[type[BaseException], ...] = (),
+    ) -> Iterator[T]:
+        """Works on several items at a time in the loop; the results come in the order of the items.
+
+        When work fails or the caller stops, what is under way is cancelled.
+
+        Args:
+            work: what to do with an item.
+            items: taken as they are needed.
+            at_once: >= 1.
+            finish: failures of work after which what is under way is finished first.
+        """
+        under_way: deque[Future[T]] = deque()
+        try:
+            while True:
+                for item in islice(items, at_once - len(under_way)):
+                    under_way.append(self.submit(work(item)))
+                if not under_way:
+                    return
+                yield under_way.popleft().result()
+        except finish:
+            wait(under_way)
+            raise
+        finally:
+            for future in under_way:
+                future.cancel()
 
     def stop(self) -> None:
         """Ends the thread; what is under way is cancelled. A second call does nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -98,6 +99,16 @@ def test_the_reference_has_to_be_right(solution, answer, reason):
 def test_answers_that_are_no_plain_numbers_are_compared_by_math_verify():
     assert leads_to("so \\boxed{\\frac{\\sqrt{2}}{2}}", None, "\\frac{1}{\\sqrt{2}}") is True
     assert leads_to("so \\boxed{\\sqrt{3}}", None, "\\frac{1}{\\sqrt{2}}") is False
+
+
+def test_gates_work_inside_a_running_event_loop_as_a_notebook_has():
+    roots = replace(SEED, solution="so \\boxed{\\frac{\\sqrt{2}}{2}}", answer="\\frac{1}{\\sqrt{2}}")
+    other = replace(OTHER, reasoning=roots.solution, answer=None)
+
+    async def cell():
+        return seed_refused(roots, roots.solution), refused(Case(roots, other, roots.solution), CONFIG)
+
+    assert asyncio.run(cell()) == ("", "")
 
 
 def test_an_unknown_gate_and_a_broken_pattern_are_told_together():

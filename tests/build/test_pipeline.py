@@ -19,7 +19,7 @@ from rm.build.draft import Rules
 from rm.build.pipeline import build_groups, distinct_seeds
 from rm.build.read_seeds import file_rows
 from rm.build.seed import Seed
-from rm.errors import ConfigError, RunError
+from rm.errors import ConfigError, DataError, RunError
 from rm.groups import load_groups
 from rm.groups.checks import check_groups
 from rm.rubric import Rubric
@@ -133,7 +133,7 @@ def test_a_run_of_something_else_is_not_gone_on_with(seeds, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         build_groups(QUICK, stops, out, files=[seeds])
-    with pytest.raises(ConfigError, match=r"unfinished build of something else:\n  config: .*18.* then, .*19"):
+    with pytest.raises(ConfigError, match=r"unfinished work on something else:\n  config.seed: 18 then, 19 now"):
         build(BuildConfig(seed=19, workers=1, audit=QUICK.audit), seeds, out)
     build(BuildConfig(workers=2, audit=QUICK.audit), seeds, out)  # which is the same
 
@@ -149,6 +149,7 @@ def test_bad_seeds_are_counted_never_silently_kept(problems, write, tmp_path):
     seeds = report.card.seeds
     assert (report.card.tally.groups, seeds["read"], seeds["repeated"]) == (1, 4, 1)
     assert sum(seeds["unusable"].values()) == 2
+    assert sorted(place.rpartition(":")[2] for places in report.card.places.values() for place in places) == ["2", "3"]
     assert sum(seeds["refused"].values()) == report.refused.total == 2
     assert {problem.line for problem in report.refused.first} == {4, 6}
 
@@ -171,18 +172,23 @@ def test_a_rule_that_breaks_on_a_seed_costs_that_seed_alone(problems, write, tmp
 
 def test_where_no_group_comes_out_the_reasons_are_told_and_nothing_is_written(write, tmp_path):
     out = tmp_path / "groups.jsonl"
-    with pytest.raises(
-        RunError, match=r"Not one group came out\.\n  1 rows refused, expected solution: a worked solution"
-    ):
+    with pytest.raises(RunError) as caught:
         build(QUICK, write({"question": "p", "answer": "7"}), out)
-    assert not out.exists()
+    first, count, place = str(caught.value).splitlines()
+    assert first == "Not one group came out."
+    assert count == "  1 rows refused, expected solution: a worked solution"
+    assert place.startswith(
+        f"{tmp_path / 'rows.jsonl'}:1: solution = missing, expected a worked solution. Flaws are put"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
-def test_the_work_file_of_a_run_that_gave_nothing_can_be_used_again(problems, write, tmp_path):
+def test_a_run_that_gave_nothing_leaves_nothing_in_the_way_of_the_next(problems, write, tmp_path):
     out = tmp_path / "groups.jsonl"
     strict = BuildConfig(workers=1, audit=QUICK.audit, group=GroupConfig(negatives_least=40, negatives_most=40))
     with pytest.raises(RunError, match="3 seeds: too few kinds of flaw"):
         build(strict, write(*problems(3)), out)
+    assert build(QUICK, write(*problems(3)), out).card.tally.groups == 3
 
 
 @pytest.mark.parametrize(
@@ -240,6 +246,42 @@ def test_repeated_problems_are_left_out_and_counted():
     assert [seed.problem_id for seed in distinct_seeds(seeds, 0.8, repeated)] == ["0", "1"]
     assert repeated == {"problems": 1}
     assert len(list(distinct_seeds(seeds, 0.0, repeated))) == 3
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.8, 1.0])
+def test_held_out_problems_are_counted_apart(threshold):
+    seeds = [Seed(str(number), problem, "") for number, problem in enumerate(["How many?", "Why?", "how  MANY?"])]
+    repeated = Counter()
+    kept = distinct_seeds(seeds, threshold, repeated, ["what?", "how many?"])
+    assert [seed.problem_id for seed in kept] == ["1"]
+    assert repeated == {"held_out": 2}
+
+
+def test_no_problem_of_a_held_out_file_gives_a_group(seeds, tmp_path, write):
+    everything = tmp_path / "all.jsonl"
+    build(QUICK, seeds, everything)
+    first, *others = load_groups(everything)
+    dev = write({"question": f"  {first.problem.upper()} "}, name="dev.jsonl")
+    out = tmp_path / "groups.jsonl"
+    report = build(replace(QUICK, gates=replace(QUICK.gates, held_out=[str(dev)])), seeds, out)
+    assert [group.problem for group in load_groups(out)] == [group.problem for group in others]
+    assert report.card.seeds["held_out"] == 1
+    assert report.card.data["held_out"][0]["file"].endswith("dev.jsonl")
+
+
+def test_a_held_out_file_without_problems_stops_the_build(seeds, tmp_path, write):
+    dev = write({"text": "no problem"}, name="dev.jsonl")
+    with pytest.raises(DataError, match=r"dev\.jsonl:1"):
+        build(replace(QUICK, gates=replace(QUICK.gates, held_out=[str(dev)])), seeds, tmp_path / "groups.jsonl")
+
+
+def test_seeds_of_the_hub_give_the_groups_that_files_give(problems, write, reachable_hub, tmp_path):
+    path = write(*problems(3))
+    reachable_hub.files["datasets/org/seeds"] = {"math/rows.jsonl": path.read_bytes()}
+    build(QUICK, path, tmp_path / "local.jsonl")
+    card = build(QUICK, "org/seeds:math", tmp_path / "hub.jsonl").card
+    assert (tmp_path / "hub.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
+    assert [each["file"] for each in card.data["files"]] == ["org/seeds:math/rows.jsonl"]
 
 
 def test_plans_of_programs(write, tmp_path):

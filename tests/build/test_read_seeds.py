@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from dataclasses import replace
 
-from rm.build.read_seeds import Refused, file_rows, read_seeds
-from rm.errors import ConfigError
+import pytest
+from datasets import Dataset
+from datasets.utils.logging import disable_progress_bar
+
+from rm.build.read_seeds import Refused, file_rows, read_seeds, seed_files
+from rm.errors import ConfigError, DataError
+
+disable_progress_bar()
 
 WORKED = "Six twos are 6*2=<<6*2=12>>12.\nWith three more, 12+3=<<12+3=15>>15.\n#### 15"
 PROGRAM = "def add(a, b):\n    return a + b\n"
@@ -109,3 +116,67 @@ def test_files_of_any_form_are_read_on_past_a_bad_line(write):
     seeds = list(read_seeds(file_rows([path, path.with_name("none")], refused), "math", refused))
     assert [seed.line for seed in seeds] == [1, 3]
     assert [problem.line for problem in refused.first] == [2, 0]
+
+
+def test_parquet_and_a_saved_dataset_give_the_seeds_of_the_lines(write, tmp_path):
+    rows = [{"question": "p", "answer": WORKED, "level": None}, {"question": "q", "answer": WORKED, "level": 3}]
+    saved = Dataset.from_list(rows)
+    saved.to_parquet(tmp_path / "rows.parquet")
+    saved.save_to_disk(tmp_path / "saved", num_shards=2)
+    by_lines = seeds_of(write(*rows))
+    assert len(by_lines) == 2
+    assert [replace(seed, file="") for seed in seeds_of(tmp_path / "rows.parquet")] == [
+        replace(seed, file="") for seed in by_lines
+    ]
+    assert [(seed.problem, seed.solution, seed.answer) for seed in seeds_of(tmp_path / "saved")] == [
+        (seed.problem, seed.solution, seed.answer) for seed in by_lines
+    ]
+
+
+def test_lists_of_tests_in_a_table(tmp_path):
+    row = {"text": "Add.", "code": PROGRAM, "test_list": ["assert add(1, 2) == 3", "assert add(0, 0) == 0"]}
+    Dataset.from_list([row]).to_parquet(tmp_path / "mbpp.parquet")
+    [seed] = read_seeds(file_rows([tmp_path / "mbpp.parquet"], pytest.fail), "code", pytest.fail)
+    assert (seed.tests, seed.entry_point) == ("\n".join(row["test_list"]), "add")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"answer": "gold"}, "gold = missing, expected an answer: of its own, after ####, or in"),
+        ({"solution": "steps"}, "steps = missing, expected a worked solution."),
+        ({"problem": "task"}, "task = missing, expected text that is not blank."),
+    ],
+)
+def test_a_column_that_is_not_there_is_named_and_so_are_those_that_are(fields, message, tmp_path):
+    Dataset.from_list([{"question": "p", "worked": "6 + 1 = 7"}]).to_parquet(tmp_path / "x.parquet")
+    refused = Refused()
+    known = {"problem": "question", "solution": "worked", **fields}
+    assert not list(read_seeds(file_rows([tmp_path / "x.parquet"], refused), "math", refused, fields=known))
+    [told] = map(str, refused.first)
+    assert told.startswith(f"{tmp_path / 'x.parquet'}:1: {message}")
+    assert told.endswith("The row has: question, worked.")
+
+
+def test_a_path_inside_a_repository_of_the_hub(reachable_hub):
+    row = {"question": "p", "answer": WORKED}
+    reachable_hub.files["datasets/org/seeds"] = {
+        "README.md": b"# Seeds",
+        "math/train.jsonl": json.dumps(row).encode() + b"\nnonsense\n",
+    }
+    refused = Refused()
+    [seed] = read_seeds(file_rows(["org/seeds:math"], refused), "math", refused)
+    assert (seed.problem_id, seed.problem, seed.file, seed.line) == ("train:1", "p", "org/seeds:math/train.jsonl", 1)
+    assert str(refused.first[0]).startswith("org/seeds:math/train.jsonl:2: no JSON")
+    assert [file.name for file in seed_files(["org/seeds:math"])] == ["org/seeds:math/train.jsonl"]
+    with pytest.raises(DataError, match=r"org/seeds:code: no such path.*expected files of problems"):
+        seed_files(["org/seeds:code"])
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match=r"none\.jsonl: no such file, expected a file of problems\.$"):
+        seed_files([tmp_path / "none.jsonl"])
+
+
+def seeds_of(path):
+    return list(read_seeds(file_rows([path], pytest.fail), "math", pytest.fail))

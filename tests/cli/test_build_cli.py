@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from rm.build.llm.cache import Question, Replied, ReplyCache
 from rm.groups.checks import check_groups
 from rm.rubric import Rubric
+from rm.uplift.executors.base import Prompt, Sampling
 
 WORKED = (
     "Ann has 7*16=<<7*16=112>>112 shells.\nShe keeps 112-35=<<112-35=77>>77 of them.\n"
@@ -64,7 +66,7 @@ def test_it_prints_the_card_and_takes_a_configuration(run: Callable[..., Any], s
 
 def test_check_reads_the_seeds_and_writes_nothing(run: Callable[..., Any], seeds: Path, tmp_path: Path) -> None:
     ran = run("groups", "build", "--seeds", seeds, "--check")
-    assert (ran.code, ran.out) == (0, "1 seeds, 0 repeated problems, 1 rows refused.\n")
+    assert (ran.code, ran.out) == (0, "1 seeds, 0 repeated problems, 0 held out, 1 rows refused.\n")
     assert json.loads(run("groups", "build", "--seeds", seeds, "--check", "--json").out)["seeds"] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seeds.jsonl"]
 
@@ -95,7 +97,66 @@ def test_wrong_usage(run: Callable[..., Any], seeds: Path, options: list[str], m
     assert message in ran.err
 
 
+BAD = {
+    "answer = missing, expected an answer": {"question": QUESTION, "solution": WORKED.replace("#### 47", "Done.")},
+    "the solution does not end in the answer (": {"question": QUESTION, "answer": WORKED.replace("#### 47", "#### 48")},
+    "a calculation of the solution is wrong (": {"question": QUESTION, "answer": WORKED.replace("77", "78")},
+    "solution = missing, expected a worked solution": {"question": QUESTION, "solution": "", "answer": "47"},
+    "'hello', expected a JSON object": '"hello"',
+    "no JSON (": "hello",
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_a_bad_seed_alone_is_told_with_its_place_and_nothing_is_written(
+    run: Callable[..., Any], write: Callable[..., Path], tmp_path: Path, message: str
+) -> None:
+    path = write(BAD[message])  # type: ignore[arg-type]
+    ran = run("groups", "build", "--seeds", path, "--out", tmp_path / "groups.jsonl", "--workers", 1)
+    assert (ran.code, ran.out) == (1, "")
+    assert message in ran.err
+    assert f"{path}:1" in ran.err
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_bad_seeds_among_good_ones_are_told_with_their_places(
+    run: Callable[..., Any], write: Callable[..., Path], tmp_path: Path
+) -> None:
+    contradicting = {"question": "Another one?", "answer": WORKED.replace("77", "78")}
+    path = write({"question": QUESTION, "answer": WORKED}, contradicting)
+    ran = run("groups", "build", "--seeds", path, "--out", tmp_path / "groups.jsonl", "--workers", 1)
+    assert (ran.code, ran.err) == (0, f"{path}:2: no group: a calculation of the solution is wrong (1 in all).\n")
+    card = (tmp_path / "groups.card.md").read_text()
+    assert "| a calculation of the solution is wrong | 1 |" in card
+    assert "A step is missing whose result a later step uses." in card
+    assert str(tmp_path) not in card + (tmp_path / "groups.card.json").read_text()
+
+
+@pytest.mark.parametrize("check", [["--check"], []])
+def test_a_file_that_is_not_there(run: Callable[..., Any], seeds: Path, tmp_path: Path, check: list[str]) -> None:
+    absent = tmp_path / "none.jsonl"
+    ran = run("groups", "build", "--seeds", seeds, absent, "--out", tmp_path / "groups.jsonl", *check)
+    assert (ran.code, ran.err) == (1, f"{absent}: no such file, expected a file of problems.\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["seeds.jsonl"]
+
+
 def test_no_group_is_a_failure(run: Callable[..., Any], write: Callable[..., Path], tmp_path: Path) -> None:
     ran = run("groups", "build", "--seeds", write("nonsense"), "--out", tmp_path / "groups.jsonl", "--workers", 1)
     assert ran.code == 1
     assert ran.err.startswith("Not one group came out.")
+
+
+def test_stored_replies_are_looked_after(run: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "replies.sqlite"
+    with ReplyCache(path) as cache:
+        question = Question("openai-1", "v1", Prompt("", "p"), Sampling(0.0, 1.0, 8), 5)
+        cache.put(question, Replied("text", True, 10, 2))
+    assert json.loads(run("groups", "cache", "info", "--cache", path, "--json").out)["replies"] == 1
+    assert "  openai-1: 1 replies, 12 tokens" in run("groups", "cache", "info", "--cache", path).out
+    ran = run("groups", "cache", "prune", "--cache", path)
+    assert (ran.code, ran.err) == (
+        2,
+        "groups cache prune: say what: --older-than DAYS, --model NAME, or --all.\n",
+    )
+    assert run("groups", "cache", "prune", "--cache", path, "--model", "openai-1").out == "1 replies removed.\n"
+    assert "there are no stored replies" in run("groups", "cache", "info", "--cache", tmp_path / "nowhere").err

@@ -75,6 +75,8 @@ def test_a_judge_that_is_pleased_while_the_truth_falls_is_told():
     assert "score rose while the soundness of steps fell" in hacked.text
     assert hacked.bodes == "ill"
     assert "no sign" in told(results(exec_only={"soundness": 0.6, "rm": 0.6}), "exec-only since").text
+    assert "not shown to be sounder" in told(results(exec_only={"reader": 0.9}), "exec-only since").text
+    assert "no sign" in told(results(exec_only={"reader": 0.9, "soundness": 0.9}), "exec-only since").text
     assert "state an answer" in told(results(exec_only={"leaks": 0.9}), "exec-only since").text
 
 

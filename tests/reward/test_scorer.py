@@ -155,7 +155,7 @@ def test_a_reward_model_that_fails_on_one_row_loses_that_row(reward, items, judg
     plainly = type(judge).score_checked
 
     def score_checked(self, given):
-        if any(row["reasoning"] in rows[1]["completion"] for row in given):
+        if any(f"<reasoning>\n{row['reasoning']}\n</reasoning>" == rows[1]["completion"] for row in given):
             raise RuntimeError("out of memory")
         return plainly(self, given)
 
@@ -182,7 +182,8 @@ def test_unusual_completions_are_noted(reward, items):
     row = items(1)[0]
     trace = row["completion"].removeprefix("<reasoning>").removesuffix("</reasoning>")
     forms = [row["completion"], trace, f"<reasoning>{trace}", f"{trace}</reasoning> 3"]
-    results = reward().score_sync([{**row, "completion": form} for form in forms])
+    exact = {"executor": {"kind": "arithmetic", "error_rate": 0.0}}  # a slip would be noted, too
+    results = reward(uplift=exact).score_sync([{**row, "completion": form} for form in forms])
     assert len({result.reward for result in results}) == 1  # the trace is the same
     assert results[0].notes == ()
     assert [len(result.notes) for result in results[1:]] == [1, 1, 1]

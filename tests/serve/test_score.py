@@ -68,7 +68,8 @@ def test_a_trace_that_cannot_fit_has_no_score_and_says_why(start, rows):
 
 def test_a_clients_max_length_only_lowers_the_limit(start, rows):
     server = start(judge={"max_length": 120})
-    long = {**rows[0], "problem": rows[0]["problem"] + " It is so." * 200}
+    short = min(rows, key=lambda row: len(row["reasoning"]))  # its trace fits into every limit below but the last
+    long = {**short, "problem": short["problem"] + " It is so." * 200}
     usual = server.score([long]).json()["scores"][0]
     assert usual["truncated"]
     assert server.score([long], max_length=100_000).json()["scores"][0] == usual

@@ -64,3 +64,33 @@ def test_errors_reach_the_caller(loop):
 
     with pytest.raises(ValueError, match="no"):
         loop.wait(broken())
+
+
+def test_results_come_in_the_order_of_the_items_whichever_is_done_first(loop):
+    under_way, most = 0, 0
+
+    async def work(item: int) -> int:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.02 if item % 3 == 0 else 0)
+        under_way -= 1
+        return item
+
+    assert list(loop.in_order(work, iter(range(20)), at_once=4)) == list(range(20))
+    assert 1 < most <= 4
+
+
+@pytest.mark.parametrize("finish", [False, True])
+def test_when_work_fails_what_is_under_way_is_cancelled_or_finished_first(loop, finish):
+    done = []
+
+    async def work(item: int) -> None:
+        if item == 0:
+            raise KeyError(item)
+        await asyncio.sleep(0.1 if finish else 60)
+        done.append(item)
+
+    with pytest.raises(KeyError):
+        list(loop.in_order(work, iter(range(9)), at_once=3, finish=(KeyError,) if finish else ()))
+    assert done == ([1, 2] if finish else [])

@@ -1,21 +1,34 @@
-"""Is a flaw of a plan one? Its mutant runs on the tests of the seed, in the sandbox."""
+"""Is a flaw of a plan one? Its mutant runs on the tests of the seed, in the sandbox.
+
+What this does not tell: whether a plan says what its mutant does, and whether a flaw that a seed's few tests do not
+reach is one all the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
+from rm.build.card import TESTED
 from rm.build.code.labels import regraded
+from rm.build.config import BuildConfig
+from rm.build.draft import Draft, Setup, draft, sift
 from rm.build.kinds import Variant
+from rm.build.pipeline import Maker, rule_labels
 from rm.build.seed import Seed
+from rm.uplift.loop import LoopThread
 from rm.uplift.problems import Problem
 from rm.uplift.read import parse_problem
+from rm.uplift.sandbox import Limits, Sandbox
 from rm.uplift.verifiers.code import CodeVerifier, Runner
 
 MUTANT = "mutant"
 """The key of `Variant.metadata` under which a flaw's program stands."""
+LIMITS = Limits(cpu_seconds=2.0, wall_seconds=10.0)
+"""Of one run; a program that needs more fails."""
 
 
 def mutated_program(variant: Variant) -> str:
@@ -56,29 +69,70 @@ async def fails_tests(variant: Variant, seed: Seed, sandbox: Runner) -> bool | N
     return None if share is None else share < 1
 
 
-async def confirmed(
-    variants: Sequence[Variant], seed: Seed, sandbox: Runner
-) -> tuple[tuple[Variant, ...], Counter[str]]:
-    """The variants that the tests of their seed do not contradict, and why others were dropped.
+async def confirmed(drafted: Draft, sandbox: Runner) -> Draft:
+    """What the tests of a seed do not contradict of a draft; what they do is counted in `dropped`.
 
     A flaw whose program passes every test is no flaw that these tests know of, and is dropped; so is one that claims
     to be right all the same (`answer_kept`) and fails. The others are graded by the share that their program passes
-    (`regraded`), which stands in `metadata["tests_passed"]`. Sound variants, and flaws that have no program or could
-    not be judged, stay as they are.
+    (`regraded`), which stands in their metadata under `TESTED`. Sound variants, and flaws that have no program or could
+    not be judged, stay as they are. A seed whose reference fails a test of its own is unusable.
 
     Args:
-        variants: made of one seed.
-        seed: their seed; a reference that fails its own tests is the caller's affair (`share_passed`).
+        drafted: of a seed.
         sandbox: started.
     """
-    shares = await asyncio.gather(*(share_passed(mutated_program(each), seed, sandbox) for each in variants))
-    kept, dropped = [], Counter[str]()
-    for variant, share in zip(variants, shares, strict=True):
+    seed = drafted.seed
+    if drafted.unusable:
+        return drafted
+    programs = dict.fromkeys([seed.solution, *(mutated_program(variant) for _, variant in drafted.variants)])
+    shares = await asyncio.gather(*(share_passed(program, seed, sandbox) for program in programs))
+    passed = dict(zip(programs, shares, strict=True))
+    reference = passed[seed.solution]
+    if reference is not None and reference < 1:
+        return replace(drafted, unusable="its reference program fails a test of its own")
+    kept, dropped = [], Counter(drafted.dropped)
+    for sound, variant in drafted.variants:
+        share = passed[mutated_program(variant)]
         if share is None or variant.sound:
-            kept.append(variant)
+            kept.append((sound, variant))
         elif (share == 1) is not variant.answer_kept:
             dropped[f"{variant.kind}: its program {'passes every test' if share == 1 else 'fails a test'}"] += 1
         else:
             graded = variant if variant.answer_kept else regraded(variant, share)
-            kept.append(replace(graded, metadata={**variant.metadata, "tests_passed": share}))
-    return tuple(kept), dropped
+            kept.append((sound, replace(graded, metadata={**variant.metadata, TESTED: share})))
+    return replace(drafted, variants=tuple(kept), dropped=dropped)
+
+
+def sandbox_of(config: BuildConfig) -> Sandbox:
+    """The sandbox of a build, not yet started: one run a process that the configuration allows."""
+    gates = config.gates
+    return Sandbox(LIMITS, _workers(config), unsafe_subprocess=gates.unsafe_subprocess)
+
+
+def by_tested_rule(config: BuildConfig) -> Maker:
+    """The maker that uses rules, and asks the tests of every seed about their flaws (`confirmed`). Rules run in one
+    process, programs in as many as the configuration says.
+
+    Raises:
+        ConfigError: as `Setup.of`; once seeds are read, where this machine has no sandbox.
+    """
+    setup = Setup.of(config)
+
+    def make(seeds: Iterator[Seed]) -> Iterator[bytes]:
+        loop, sandbox = LoopThread("tests of programs"), sandbox_of(config)
+
+        async def line(seed: Seed) -> bytes:
+            return sift(await confirmed(draft(seed, setup), sandbox), setup).line()
+
+        try:
+            loop.wait(sandbox.start())
+            yield from loop.in_order(line, seeds, at_once=2 * _workers(config))
+        finally:
+            loop.wait(sandbox.close())
+            loop.stop()
+
+    return Maker(make, {"kinds": list(setup.rules.kinds)}, rule_labels(setup))
+
+
+def _workers(config: BuildConfig) -> int:
+    return config.workers or len(os.sched_getaffinity(0))

@@ -22,6 +22,7 @@ from rm.groups.parse import RowParser
 from rm.groups.rows import Row, read_rows, surrogate_problem
 from rm.groups.schema import Group
 from rm.groups.summary import Summary, Tally
+from rm.uplift.loop import LoopThread
 from rm.uplift.problems import Problem as Checked
 from rm.uplift.verifiers.base import Verdict, Verifier
 from rm.uplift.verifiers.table import make_verifier
@@ -178,14 +179,15 @@ def _verifying() -> Iterator[Judge]:
         async def all_of_them() -> list[Verdict]:
             return await asyncio.gather(*(found.verify(answer, problem) for answer in answers))
 
-        return [outcomes.get(verdict.outcome) for verdict in runner.run(all_of_them())]
+        return [outcomes.get(verdict.outcome) for verdict in loop.wait(all_of_them())]
 
-    with asyncio.Runner() as runner:
-        try:
-            yield judge
-        finally:
-            if verifier is not None:
-                runner.run(verifier.close())
+    loop = LoopThread("answer checks")  # not the caller's: a notebook's runs already
+    try:
+        yield judge
+    finally:
+        if verifier is not None:
+            loop.wait(verifier.close())
+        loop.stop()
 
 
 def _nothing(paths: Sequence[str], dropped: Dropped) -> Problem:

@@ -12,7 +12,7 @@ from rm.build.llm.config import ModelConfig
 from rm.build.llm.ledger import Account, Bill, Ledger, Prices
 from rm.build.llm.objects import Unreadable
 from rm.errors import RunError
-from rm.uplift.executors.base import Lost, Prompt
+from rm.uplift.executors.base import PROMPT_TOO_LONG, Lost, Prompt
 from rm.uplift.executors.openai import OpenAIExecutor
 from rm.uplift.executors.replies import Reply, is_transient
 from rm.uplift.meter import FailureLimit, Watch
@@ -168,4 +168,4 @@ class Model:
 def _is_refused(lost: Lost) -> bool:
     """The server answers, and will not answer this: a prompt that is too long, a parameter that it does not know."""
     kind, _, status = lost.reason.partition(" ")
-    return kind == "http" and status.isdigit() and not is_transient(int(status))
+    return lost.reason == PROMPT_TOO_LONG or (kind == "http" and status.isdigit() and not is_transient(int(status)))

@@ -68,6 +68,28 @@ class Replied:
     completion_tokens: int | None
 
 
+@dataclass(frozen=True)
+class ModelShare:
+    """What the file holds of one model: its fingerprint, number of replies, their tokens as far as told, Unix times of
+    the oldest and newest."""
+
+    model: str
+    replies: int
+    tokens: int
+    oldest: float
+    newest: float
+
+
+@dataclass(frozen=True)
+class RepliesInfo:
+    """What the file holds: `models` in order of their fingerprint."""
+
+    file: str
+    size_bytes: int
+    replies: int
+    models: tuple[ModelShare, ...]
+
+
 class ReplyCache:
     """The file, open; for threads and processes as `rm.uplift.database` says.
 
@@ -110,6 +132,35 @@ class ReplyCache:
                 "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (*values, reply.prompt_tokens, reply.completion_tokens, time.time()),
             )
+
+    def info(self) -> RepliesInfo:
+        """What is in the file now."""
+        with self._file.reading() as database:
+            rows = database.execute(
+                "SELECT model, COUNT(*), SUM(IFNULL(prompt_tokens, 0) + IFNULL(completion_tokens, 0)), MIN(made), "
+                "MAX(made) FROM replies GROUP BY model ORDER BY model"
+            ).fetchall()
+        shares = tuple(ModelShare(*row) for row in rows)
+        return RepliesInfo(str(self.path), self._file.size_bytes, sum(share.replies for share in shares), shares)
+
+    def prune(self, older_than: float | None = None, model: str | None = None) -> int:
+        """Removes the replies that meet every condition given, and gives the space back.
+
+        Args:
+            older_than: age in seconds, >= 0.
+            model: a fingerprint.
+
+        Returns:
+            How many were removed; all of them where no condition is given.
+        """
+        latest = time.time() + 1 if older_than is None else time.time() - older_than
+        with self._file.transaction() as database:
+            removed = database.execute(
+                "DELETE FROM replies WHERE made <= ? AND ? IN (model, '')", (latest, model or "")
+            ).rowcount
+        if removed:
+            self._file.shrink()
+        return int(removed)
 
     def close(self) -> None:
         """Closes the file; a second call does nothing."""

@@ -1,6 +1,6 @@
 """The maker of outcomes that asks language models: flaws beside those of the rules, and labels by judges.
 
-    rule draft -> perturber -> gates (`rm.build.draft.sift`) -> choice -> judges -> line of the work file
+    rule draft -> tests -> perturber -> gates (`rm.build.draft.sift`) -> choice -> judges -> line of the work file
 
 Many seeds are under way at once, and lines come in their order. Everything that was answered is in the cache of
 replies at once, so that a build that stops - a budget, a server that is down, Ctrl-C - goes on with the same command
@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 from rm.build.choose import choose
+from rm.build.code.checks import confirmed, sandbox_of
 from rm.build.config import BuildConfig
 from rm.build.draft import Draft, Setup, draft, seed_problem, sift
 from rm.build.kinds import Kind
@@ -57,26 +57,16 @@ def by_llm(config: BuildConfig, on_told: Callable[[str], None] | None = None) ->
 
     def make(seeds: Iterator[Seed]) -> Iterator[bytes]:
         loop = LoopThread("language models")  # not the caller's: a notebook's runs already
-        under_way: deque[Future[bytes]] = deque()
         with ReplyCache(config.llm.cache_path()) as cache:
             maker = _Maker(setup, cache)
             try:
                 loop.wait(maker.open())
-                while True:
-                    for seed in islice(seeds, config.llm.seeds_at_once() - len(under_way)):
-                        under_way.append(loop.submit(maker.line(seed)))
-                    if not under_way:
-                        return
-                    line = under_way.popleft().result()
+                # What is under way when the budget is spent is paid for.
+                for line in loop.in_order(maker.line, seeds, config.llm.seeds_at_once(), finish=(BudgetSpent,)):
                     if on_told is not None:
                         on_told(maker.ledger.line())
                     yield line
-            except BudgetSpent:
-                wait(under_way)  # what is under way is paid for
-                raise
             finally:
-                for future in under_way:
-                    future.cancel()
                 loop.wait(maker.close())
                 loop.stop()
 
@@ -103,16 +93,22 @@ class _Maker:
             for index, (name, judge) in enumerate(zip(llm.judge_names, llm.judges, strict=True))
         ]
         self._panel = Panel(setup.rubric, judges, llm.raters, llm.least_judgements) if judges else None
+        self._sandbox = sandbox_of(setup.config) if setup.config.gates.run_tests else None
         self._models = [*([self._perturber] if self._perturber else []), *(model for model, _ in judges)]
 
     async def open(self) -> None:
-        """The gates get a thread of their own, and only one: their math-verify is not for several."""
+        """The gates get a thread of their own, and only one: they compute, and several would take turns."""
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        if self._sandbox is not None:
+            await self._sandbox.start()
 
     async def line(self, seed: Seed) -> bytes:
         """The line of a seed's outcome. Raises: BudgetSpent, ConfigError, RunError as `Model.ask`."""
         bill: Bill = {}
         drafted, hopeless = await asyncio.to_thread(self._draft, seed)
+        if self._sandbox is not None and not hopeless:
+            drafted = await confirmed(drafted, self._sandbox)
+            hopeless = bool(drafted.unusable)
         if self._perturber is not None and not hopeless:
             drafted = await self._perturbed(drafted, self._perturber, bill)
         outcome = await asyncio.to_thread(sift, drafted, self._setup)
@@ -124,7 +120,9 @@ class _Maker:
         return json.dumps(row, ensure_ascii=True, allow_nan=False).encode()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and the sandbox."""
+        if self._sandbox is not None:
+            await self._sandbox.close()
         for model in self._models:
             await model.close()
 
@@ -190,7 +188,7 @@ class _Maker:
                 flawed.append(entry)
             else:
                 dropped[f"{entry['negative_kind']}: {UNSEEN}"] += 1
-        told = {"id": row["id"], **({"dropped": dropped} if dropped else {})}
+        told = {"id": row["id"], "place": f"{seed.file}:{seed.line}", **({"dropped": dropped} if dropped else {})}
         if not sound:
             return {**told, "unusable": "no sound trace that could be judged"}
         if len({entry["negative_kind"] for entry in flawed}) < config.group.negatives_least:

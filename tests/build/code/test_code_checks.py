@@ -14,13 +14,22 @@ import textwrap
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rm.build.card import Card
 from rm.build.code import KINDS, prepare
 from rm.build.code.checks import confirmed, fails_tests, mutated_program, share_passed
+from rm.build.config import AuditConfig, BuildConfig, GatesConfig
+from rm.build.draft import Draft
 from rm.build.kinds import Unusable, Variant
+from rm.build.pipeline import build_groups
+from rm.build.read_seeds import file_rows
 from rm.build.seed import Seed
+from rm.errors import ConfigError
+from rm.groups import load_groups
+from rm.uplift.sandbox import Sandbox
 
 
 def mutants(seed: Seed, generator: int = 0) -> list[Variant]:
@@ -79,15 +88,92 @@ def test_only_what_the_tests_do_not_contradict_is_confirmed(seeds, in_sandbox) -
     leak = KINDS["code_dumped"].make(prepare(seed), random.Random(0))
     sound = KINDS["reworded"].make(prepare(seed), random.Random(0))
 
-    kept, dropped = in_sandbox(lambda sandbox: confirmed([flaw, harmless, boast, leak, sound], seed, sandbox))
-    assert kept[1:] == (leak, sound)
-    assert kept[0].reasoning == flaw.reasoning
-    assert 0 <= kept[0].metadata["tests_passed"] < 1
-    assert kept[0].labels["plan_quality"] == (1 if kept[0].metadata["tests_passed"] == 0 else 2)
-    assert dropped == {
+    variants = tuple(("sound", variant) for variant in (flaw, harmless, boast, leak, sound))
+    drafted = Draft(seed, "sound", variants, dropped={"before": 1})
+    done = in_sandbox(lambda sandbox: confirmed(drafted, sandbox))
+    (text, kept), *rest = done.variants
+    assert rest == [("sound", leak), ("sound", sound)]
+    assert (text, kept.reasoning, done.unusable) == ("sound", flaw.reasoning, "")
+    assert 0 <= kept.metadata["tests_passed"] < 1
+    assert kept.labels["plan_quality"] == (1 if kept.metadata["tests_passed"] == 0 else 2)
+    assert done.dropped == {
+        "before": 1,
         "boundary_off_by_one: its program passes every test": 1,
         "boundary_off_by_one: its program fails a test": 1,
     }
+
+
+def test_a_reference_that_fails_its_own_tests_makes_a_seed_unusable(seeds, in_sandbox) -> None:
+    seed = replace(seeds["primes"], tests="assert count_primes(10) == 5")
+    done = in_sandbox(lambda sandbox: confirmed(Draft(seed, "sound"), sandbox))
+    assert done.unusable == "its reference program fails a test of its own"
+    untold = Draft(replace(seed, tests=None), "sound")
+    assert in_sandbox(lambda sandbox: confirmed(untold, sandbox)) == untold
+
+
+@pytest.fixture
+def rows(seeds, write) -> Path:
+    return write(
+        *(
+            {"id": seed.problem_id, "prompt": seed.problem, "code": seed.solution, "tests": seed.tests}
+            for seed in seeds.values()
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def walls() -> bool:
+    """Whether this machine carries a sandbox."""
+
+    async def starts() -> bool:
+        async with Sandbox(workers=1):
+            return True
+
+    try:
+        return asyncio.run(starts())
+    except ConfigError:
+        return False
+
+
+def built(rows: Path, out: Path, **gates: Any) -> Card:
+    config = BuildConfig(task="code", workers=2, audit=AuditConfig(groups=0), gates=GatesConfig(**gates))
+    return build_groups(config, lambda refused: file_rows([rows], refused), out, files=[rows]).card
+
+
+def test_a_build_runs_the_tests_where_it_is_asked_to_and_says_so(rows, walls, tmp_path) -> None:
+    tested = {"run_tests": True, "unsafe_subprocess": not walls}
+    card = built(rows, tmp_path / "tested.jsonl", **tested)
+    entries = [entry for group in load_groups(tmp_path / "tested.jsonl") for entry in group.negatives]
+    shares = [entry.metadata["tests_passed"] for entry in entries if "tests_passed" in entry.metadata]
+    assert card.tally.tested.total() == len(shares) > len(entries) // 2
+    assert all((share == 1) is entry.metadata["answer_kept"] for entry in entries
+               if (share := entry.metadata.get("tests_passed")) is not None)  # fmt: skip
+    assert any(reason.endswith("its program passes every test") for reason in card.dropped)
+    told = f"the programs of {len(shares)} of {len(entries)} flawed plans came out as their kind says"
+    assert told in (tmp_path / "tested.card.md").read_text()
+    built(rows, tmp_path / "again.jsonl", **tested)
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "tested.jsonl").read_bytes()
+
+
+def test_a_build_runs_no_program_unasked_and_says_so(rows, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("rm.uplift.sandbox.Sandbox.start", lambda self: pytest.fail("started"))
+    card = built(rows, tmp_path / "groups.jsonl")
+    assert not card.tally.tested.total()
+    assert "- tests: not run; that a flawed plan gives a wrong program rests on the rule of its kind alone\n" in (
+        (tmp_path / "groups.card.md").read_text()
+    )
+
+
+def test_where_there_is_no_sandbox_a_build_says_so_and_leaves_nothing(rows, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match="unsafe_subprocess"):
+        built(rows, tmp_path / "groups.jsonl", run_tests=True)
+    assert [path.name for path in tmp_path.iterdir()] == [rows.name]
+
+
+def test_problems_of_math_have_no_tests(tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"gates\.run_tests: problems of the task math have no tests"):
+        build_groups(BuildConfig(gates=GatesConfig(run_tests=True)), pytest.fail, tmp_path / "groups.jsonl")
 
 
 def mbpp_seeds(path: Path) -> list[Seed]:

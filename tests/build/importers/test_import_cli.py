@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rm.build.importers.run import import_groups
 from rm.cli import groups as verb
 from rm.errors import ConfigError, DataError
 from rm.groups import load_groups
@@ -91,6 +93,15 @@ def test_samples_are_verified_by_real_verifiers(write, tmp_path: Path, capsys) -
         ("so 4", False, "a"),
         ("The answer is 5.", False, "b"),
     ]
+
+
+def test_samples_are_verified_inside_a_running_event_loop_as_a_notebook_has(write, tmp_path: Path) -> None:
+    path = write({"question": "Half of 9?", "answers": ["It is 4.5", "so 4"], "reference": "4.5"})
+
+    async def cell() -> int:
+        return import_groups([str(path)], tmp_path / "out.jsonl").groups
+
+    assert asyncio.run(cell()) == 1
 
 
 def test_what_cannot_be_imported_writes_nothing(write, tmp_path: Path) -> None:

@@ -2,17 +2,19 @@
 
 import asyncio
 import json
+import time
+from dataclasses import replace
 
 import pytest
 
 from rm.build.llm.asking import Dropped, Model
-from rm.build.llm.cache import ReplyCache
+from rm.build.llm.cache import Question, Replied, ReplyCache
 from rm.build.llm.config import JudgeConfig, LlmConfig, ModelConfig
 from rm.build.llm.ledger import BudgetSpent, Ledger, Prices
 from rm.build.llm.objects import number_of, read_object
 from rm.config import build_config
 from rm.errors import ConfigError, RunError
-from rm.uplift.executors.base import Prompt
+from rm.uplift.executors.base import Prompt, Sampling
 
 GOOD = '{"n": 7}'
 
@@ -115,12 +117,15 @@ def test_what_is_lost_is_asked_for_again(ask, serving):
     assert (bill.replies, bill.dropped) == (1, {})
 
 
-def test_a_question_that_the_server_refuses_is_counted_and_not_kept(ask, serving):
-    too_long = serving.Answer(400, b'{"error": {"message": "context length exceeded"}}')
-    found, bill, _, server = ask(lambda number, body: too_long if number == 0 else GOOD, "a")
-    assert (found[0].reason, len(server.bodies)) == ("lost: http 400", 1)
-    assert "context length" in found[0].detail
-    assert (bill.replies, bill.dropped) == (0, {"lost: http 400": 1})
+@pytest.mark.parametrize(
+    ("said", "reason"), [("context length exceeded", "prompt too long"), ("unknown parameter: seed", "http 400")]
+)
+def test_a_question_that_the_server_refuses_is_counted_and_not_kept(ask, serving, said, reason):
+    refusal = serving.Answer(400, json.dumps({"error": {"message": said}}).encode())
+    found, bill, _, server = ask(lambda number, body: refusal if number == 0 else GOOD, "a")
+    assert (found[0].reason, len(server.bodies)) == (f"lost: {reason}", 1)
+    assert said in found[0].detail
+    assert (bill.replies, bill.dropped) == (0, {f"lost: {reason}": 1})
     assert ask(None, "a", server=server)[0] == [7]
 
 
@@ -168,3 +173,19 @@ def test_the_cache_is_a_file_of_its_own_kind(tmp_path):
     (tmp_path / "other.sqlite").write_text(json.dumps({"not": "sqlite"}) * 100)
     with pytest.raises(RunError, match="cache of replies"):
         ReplyCache(tmp_path / "other.sqlite")
+
+
+def test_what_is_stored_is_told_and_removed_by_all_conditions(tmp_path):
+    first = Question("one", "v1", Prompt("", "p"), Sampling(0.0, 1.0, 8), 5)
+    with ReplyCache(tmp_path / "cache.sqlite") as cache:
+        for seed in range(3):
+            cache.put(replace(first, seed=seed), Replied("text", True, 10, 2))
+        cache.put(replace(first, model="two"), Replied("text", True, None, None))
+        info = cache.info()
+        assert (info.replies, info.size_bytes > 0) == (4, True)
+        assert [(each.model, each.replies, each.tokens) for each in info.models] == [("one", 3, 36), ("two", 1, 0)]
+        assert info.models[0].oldest <= info.models[0].newest <= time.time()
+        assert (cache.prune(older_than=3600), cache.prune(older_than=0, model="three")) == (0, 0)
+        assert cache.prune(model="one") == 3
+        assert [each.model for each in cache.info().models] == ["two"]
+        assert (cache.prune(), cache.info().replies) == (1, 0)

@@ -340,3 +340,25 @@ def test_a_wrong_configuration_is_told_before_anything_is_asked(llm, words, serv
     assert code == 2
     assert words in told
     assert not server.bodies
+
+
+def test_tests_are_run_before_models_are_asked(serve, build, card, groups, write):
+    program = (
+        "def count_small(numbers, limit):\n    total = 0\n    for number in numbers:\n"
+        "        if number < limit:\n            total += 1\n    return total\n"
+    )
+    row = {"prompt": "Count the numbers below a limit.", "code": program, "entry_point": "count_small"}
+    sound = {**row, "tests": "assert count_small([1, 2, 3], 3) == 2\nassert count_small([], 3) == 0"}
+    wrong = {**row, "prompt": "How many of some amounts are small?", "tests": "assert count_small([1], 3) == 2"}
+    options = ("--task", "code", "--seeds", str(write(sound, wrong)), "--gates.run_tests", "true")
+    server = serve()
+    for unsafe in ((), ("--gates.unsafe_subprocess", "true")):  # where this machine carries no sandbox
+        code, told = build(server, *options, *unsafe, perturber=None)
+        if code != 2:
+            break
+    assert code == 0, told
+    assert card()["seeds"]["unusable"] == {"its reference program fails a test of its own": 1}
+    assert card()["tally"]["tested"]
+    [group] = groups()
+    assert len(server.bodies) == len(group["positive_pool"]) + len(group["negative_bank"])
+    assert not any("some amounts" in json.dumps(body) for body in server.bodies)
