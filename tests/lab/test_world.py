@@ -182,7 +182,7 @@ def test_groups_are_rows_of_the_schema(hard_kinds):
     assert parser.errors == []
     assert len({group.problem_id for group in groups}) == 30
     for row in rows:
-        assert (4 if hard_kinds else 2) <= len(row["negative_bank"]) <= 4
+        assert (4 if hard_kinds else 1) <= len(row["negative_bank"]) <= 4
         assert all(negative["rubric"]["total"] < 1 for negative in row["negative_bank"])
         kinds = {negative["negative_kind"] for negative in row["negative_bank"]}
         assert hard_kinds or not kinds & set(KEEPS_ANSWER)
