@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 _STRIP_WIDTH, _STRIP_HEIGHT, _STRIP_MARGIN = 240, 22, 8
 _HISTOGRAM_WIDTH, _HISTOGRAM_HEIGHT = 320, 40
 _PLOT, _PLOT_LEFT, _PLOT_TOP, _PLOT_BOTTOM = 280, 46, 10, 44
+_LINES_WIDTH, _LINES_HEIGHT = 400, 190
 _CURVE_WIDTH, _CURVE_HEIGHT = 300, 110
 
 
@@ -122,14 +123,14 @@ def lines(series: Mapping[str, Sequence[float]], styles: Mapping[str, str], titl
     longest = max(len(values) for values in series.values())
 
     def x(step: int) -> float:
-        return round(_PLOT_LEFT + step / max(1, longest - 1) * _CURVE_WIDTH, 1)
+        return round(_PLOT_LEFT + step / max(1, longest - 1) * _LINES_WIDTH, 1)
 
     def y(value: float) -> float:
-        return round(_PLOT_TOP + (1 - (value - low) / ((high - low) or 1.0)) * _CURVE_HEIGHT, 1)
+        return round(_PLOT_TOP + (1 - (value - low) / ((high - low) or 1.0)) * _LINES_HEIGHT, 1)
 
     parts = [_line(x(0), y(value), x(longest - 1), y(value), "axis") for value in (low, high)]
-    parts += [_text(_PLOT_LEFT - 8, y(value) + 4, f"{value:.3g}", "end") for value in dict.fromkeys((low, high))]
-    base = _PLOT_TOP + _CURVE_HEIGHT + 18
+    parts += [_text(_PLOT_LEFT - 8, y(value) + 4, f"{value:.2g}", "end") for value in dict.fromkeys((low, high))]
+    base = _PLOT_TOP + _LINES_HEIGHT + 18
     parts += [_text(x(0), base, "1", "start"), _text(x(longest - 1), base, str(longest), "end")]
     # Names that would overlap move down.
     place = -math.inf
@@ -139,7 +140,7 @@ def lines(series: Mapping[str, Sequence[float]], styles: Mapping[str, str], titl
         parts.append(f'<polyline class="{styles[name]}" points="{points}"/>')
         parts.append(f'<text class="{styles[name]}" x="{x(longest - 1) + 6:g}" y="{place:g}">{escape(name)}</text>')
     height = max(base + 8, place + 6)
-    return _svg(_PLOT_LEFT + _CURVE_WIDTH + 130, height, title, parts)
+    return _svg(_PLOT_LEFT + _LINES_WIDTH + 130, height, title, parts)
 
 
 def _runs(steps: Sequence[float], values: Sequence[float | None]) -> list[list[tuple[float, float]]]:

@@ -24,7 +24,7 @@ CURVES = {
     "end_to_end": "the executor's own run",
     "soundness": "sound steps",
     "rm": "score of the reward model",
-    "leaks": "traces that state an answer they have not derived",
+    "leaks": "leaked answers",
     "characters": "characters of a trace",
 }
 """What is drawn, where an arm has measured it."""
@@ -108,7 +108,8 @@ def what_was_equal(size: Size) -> list[str]:
         "The reward model was trained on labels that follow from the truth in this world, on other problems. Measured "
         "soundness is not its opinion: it comes from a parser.",
         "The world is made so that an outcome can be right for a bad trace: the executor takes a trace's last number, "
-        "whatever the steps say. What follows for other worlds is for other experiments to say.",
+        "whatever the steps say, and every further number may draw it away, so that skipping steps can pay. What follows "
+        "for other worlds is for other experiments to say.",
     ]
 
 
@@ -117,7 +118,7 @@ def _row(result: Result, reference: Result | None) -> _RowShown:
     for measure in MEASURES:
         against = ""
         if reference is not None and result.arm not in (REFERENCE, BASE):
-            against = MEASURES[measure].difference(compare_arms(result, reference, measure))
+            against = MEASURES[measure].difference(compare_arms(result, reference, measure)).replace(" points", "")
         cells.append(_Cell(cell(result, measure), against))
     what = ARMS[result.arm].what if result.arm in ARMS else "before training"
     return _RowShown(result.arm, what, len(result.seeds), tuple(cells))

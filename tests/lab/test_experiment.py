@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from rm.cli.main import main
+from rm.errors import ConfigError
 from rm.lab import experiment
 from rm.lab.arms import ARMS
-from rm.lab.experiment import SHORT, curve_of, planner_config, read_rows
+from rm.lab.experiment import SHORT, curve_of, open_experiment, planner_config, read_rows
 from rm.lab.outcome import MEASURES
 
 pytest.importorskip("trl")
@@ -82,11 +83,22 @@ def test_another_size_is_another_experiment(out, words, capsys):
     assert "of another size" in capsys.readouterr().err
 
 
-def test_a_foreign_directory_is_left_alone(tmp_path, capsys):
+@pytest.mark.parametrize("words", [[], ["--force"]])
+def test_a_foreign_directory_is_left_alone(tmp_path, capsys, words):
     (tmp_path / "notes.txt").write_text("mine")
-    assert main(["lab", "run", "--short", "--out", str(tmp_path)]) == 2
+    assert main(["lab", "run", "--short", *words, "--out", str(tmp_path)]) == 2
     assert "no experiment" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_experiment_is_replaced_where_that_is_asked_for(tmp_path):
+    out = tmp_path / "lab"
+    open_experiment(out, SHORT, resume=False)
+    (out / "runs").mkdir()
+    with pytest.raises(ConfigError, match="--force to start anew"):
+        open_experiment(out, SHORT, resume=False)
+    open_experiment(out, SHORT, resume=False, force=True)
+    assert [file.name for file in out.iterdir()] == ["experiment.json"]
 
 
 def test_an_unknown_arm_stops_before_anything_is_made(tmp_path, capsys):
