@@ -48,7 +48,7 @@ MEASURES: Mapping[str, Measure] = {
     "tokens": Measure("tokens", share=False, better=0),
 }
 MUCH_LONGER = 0.5
-"""Growth of completions that counts as a sign of a hacked reward: whole traces are somewhat longer than the first ones."""
+"""Growth of completions that counts as a sign of a hacked reward; complete traces are somewhat longer than most."""
 REFERENCE = "exec-only"
 COMPARED = ("reader", "strict", "soundness", "leaks")
 PAIRS = (

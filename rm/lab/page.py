@@ -108,8 +108,8 @@ def what_was_equal(size: Size) -> list[str]:
         "The reward model was trained on labels that follow from the truth in this world, on other problems. Measured "
         "soundness is not its opinion: it comes from a parser.",
         "The world is made so that an outcome can be right for a bad trace: the executor takes a trace's last number, "
-        "whatever the steps say, and every further number may draw it away, so that skipping steps can pay. What follows "
-        "for other worlds is for other experiments to say.",
+        "whatever the steps say, and every further result may draw it away, so that skipping steps can pay. What "
+        "follows for other worlds is for other experiments to say.",
     ]
 
 
