@@ -7,7 +7,7 @@ What lies in the directory of an experiment:
     judges/NAME/, bundles/NAME/    reward models, each in a bundle with the executor
     runs/ARM/SEED/             planner/ (see `rm.planner`), curve.jsonl, evaluation.jsonl
     base/evaluation.jsonl      the planner before training
-    report.html, table.json
+    report.html, table.json, curves/
 
 A run is a process of its own (`python -m rm.lab.experiment DIR ARM SEED`) and is done once its `evaluation.jsonl` is
 there; what is done is never done again, and a run that was killed goes on from its last checkpoint.
@@ -66,7 +66,7 @@ class Size:
 
 FULL = Size()
 SHORT = Size(
-    steps=4, problems_per_step=2, train_problems=16, test_problems=12, judge_groups=32, judge_steps=6, samples=1
+    steps=4, problems_per_step=2, train_problems=160, test_problems=24, judge_groups=32, judge_steps=6, samples=1
 )
 
 

@@ -1,4 +1,4 @@
-"""`report.html` and `table.json` of an experiment, from the rows that its runs have left."""
+"""`report.html`, `table.json` and `curves/` of an experiment, from the rows that its runs have left."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class _RowShown:
 
 @dataclass(frozen=True)
 class _Curve:
+    key: str
     name: str
     window: int
     drawing: Markup
@@ -71,8 +72,9 @@ def done_seeds(out: Path, arm: str) -> list[int]:
 
 
 def write_report(out: Path, size: Size) -> dict[str, Result]:
-    """Writes both files of what is done so far, and gives what they are made of."""
+    """Writes the files of what is done so far, and gives what they are made of."""
     results = read_results(out)
+    curves = _curves(out, [name for name in results if name != BASE])
     write_text_whole(out / "table.json", json.dumps(table_json(results), indent=2) + "\n", force=True)
     alone = json.loads((out / BASE / ALONE).read_text(encoding="utf-8"))
     page = render_template(
@@ -88,11 +90,27 @@ def write_report(out: Path, size: Size) -> dict[str, Result]:
         samples=size.samples,
         executor_runs=size.runs,
         alone=" and ".join(f"{100 * share:.1f}% ({name})" for name, share in alone.items()),
-        curves=_curves(out, [name for name in results if name != BASE]),
+        curves=curves,
         equal=what_was_equal(size),
     )
     write_text_whole(out / "report.html", page, force=True)
+    (out / "curves").mkdir(exist_ok=True)
+    for curve in curves:
+        write_text_whole(out / "curves" / f"{curve.key}.svg", standalone(curve.drawing), force=True)
     return results
+
+
+def standalone(drawing: Markup) -> str:
+    """A drawing of `svg.lines` as a file of its own, which reads on light and dark ground."""
+    rules = [
+        "text { font: 12px sans-serif; fill: #7b8694; }",
+        ".axis { stroke: #7b8694; stroke-width: .5; }",
+        *(f"polyline.s{i} {{ stroke: {c}; fill: none; stroke-width: 2; }}" for i, c in enumerate(COLOURS)),
+        *(f"text.s{i} {{ fill: {c}; }}" for i, c in enumerate(COLOURS)),
+    ]
+    opening = '<svg xmlns="http://www.w3.org/2000/svg" '
+    head, rest = str(drawing).replace("<svg ", opening, 1).split(">", 1)
+    return f"{head}><style>{' '.join(rules)}</style>{rest}\n"
 
 
 def what_was_equal(size: Size) -> list[str]:
@@ -135,7 +153,7 @@ def _curves(out: Path, arms: Sequence[str]) -> list[_Curve]:
             smooth = {arm: _smoothed(line, window).tolist() for arm, line in series.items()}
             styles = {arm: f"s{list(ARMS).index(arm) % len(COLOURS)}" for arm in series}
             drawing = svg.lines(smooth, styles, f"{name} over {steps} steps: {', '.join(series)}")
-            found.append(_Curve(name, window, drawing))
+            found.append(_Curve(key, name, window, drawing))
     return found
 
 

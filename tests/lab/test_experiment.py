@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -61,6 +62,9 @@ def test_the_page_says_what_was_equal_and_that_one_seed_is_few(out):
     assert page.count("<svg") >= 4
     assert "<script" not in page
     assert str(out) not in page
+    drawings = sorted(file.name for file in (out / "curves").iterdir())
+    assert "soundness.svg" in drawings
+    assert all(ElementTree.parse(out / "curves" / name).getroot().tag.endswith("}svg") for name in drawings)
     table = json.loads((out / "table.json").read_text(encoding="utf-8"))
     assert set(table) == {"base", "tracelift"}
 

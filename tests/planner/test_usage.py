@@ -139,12 +139,11 @@ def test_the_config_for_eight_gpus_is_sound(run, bundle, problems, serve, tmp_pa
     assert "tracelift-math-v1" in ran.out
 
 
-def test_the_tiny_config_is_sound(run, bundle, tmp_path, monkeypatch):
+def test_the_tiny_config_is_sound(run, bundle, problems, tmp_path, monkeypatch):
+    """With another bundle and other problems than those that the demo makes."""
     monkeypatch.chdir(PROJECT)
-    config = "configs/planner-tiny.yaml"
-    ran = run(
-        "planner", "train", "--config", config, "--check", "--reward.source", bundle, "--output", tmp_path / "run"
-    )
+    argv = ("--reward.source", bundle, "--data.train", problems, "--output", tmp_path / "run")
+    ran = run("planner", "train", "--config", "configs/planner-tiny.yaml", "--check", *argv)
     assert ran.code == 0, ran.err
 
 
