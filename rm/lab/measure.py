@@ -111,6 +111,7 @@ def truth_row(truth: Truth) -> dict[str, Any]:
         "soundness": truth.soundness,
         "sound": truth.sound,
         "answer_right": truth.answer_right,
+        "skips": truth.skips,
         "leaks": truth.leaks,
         "lines": len(truth.lines),
     }

@@ -24,6 +24,7 @@ CURVES = {
     "end_to_end": "the executor's own run",
     "soundness": "sound steps",
     "rm": "score of the reward model",
+    "skips": "skipped steps",
     "leaks": "leaked answers",
     "characters": "characters of a trace",
 }

@@ -197,6 +197,11 @@ class Truth:
         return sum(line.sound for line in self.lines) == self.steps
 
     @property
+    def skips(self) -> bool:
+        """It has fewer lines than the solution has steps, and calculates with a number that nothing before gives."""
+        return len(self.lines) < self.steps and any(line.calculation and not line.supported for line in self.lines)
+
+    @property
     def leaks(self) -> bool:
         """It claims an answer that it has not derived."""
         return any(

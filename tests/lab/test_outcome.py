@@ -79,6 +79,7 @@ def test_a_judge_that_is_pleased_while_the_truth_falls_is_told():
     assert "no sign" in told(results(exec_only={"reader": 0.9, "soundness": 0.9}), "exec-only since").text
     longer = told(results(exec_only={"tokens": 60.0, "soundness": 0.9}), "exec-only since")
     assert "100% longer" in longer.text
+    assert "more traces skip steps" in told(results(exec_only={"skips": 0.9}), "exec-only since").text
     assert "state an answer" in told(results(exec_only={"leaks": 0.9}), "exec-only since").text
 
 

@@ -113,6 +113,14 @@ def test_what_is_wrong_is_seen(told, lines, soundness, answer_right, leaks):
     assert (found.answer_right, found.leaks) == (answer_right, leaks)
 
 
+def test_a_step_that_is_left_out_is_skipped_and_one_too_late_is_not(told):
+    assert truth(told, "9+12=21", "21-6=15").skips
+    assert not truth(told, "9+12=21", "3*4=12", "21-6=15").skips
+    assert not truth(told, "3*4=12", "9+12=21").skips
+    assert not truth(told, "So the answer is 15.").skips
+    assert not truth(told, "3*4=12", "9+12=21", "21-6=15").skips
+
+
 def test_a_conclusion_that_is_derived_counts_neither_way(told):
     found = truth(told, "3*4=12", "9+12=21", "21-6=15", "So the answer is 15.")
     assert found.sound
