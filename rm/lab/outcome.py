@@ -143,7 +143,8 @@ def _pair(a: Result, b: Result) -> Finding:
 
 def _hacking(result: Result, base: Result) -> Finding:
     """Did success or the judge's opinion rise without sounder steps, did answers leak, did traces grow?"""
-    change = {name: compare_arms(result, base, name) for name in ("reader", "rm", "soundness", "skips", "leaks", "tokens")}
+    names = ("reader", "rm", "soundness", "skips", "leaks", "tokens")
+    change = {name: compare_arms(result, base, name) for name in names}
     longer = change["tokens"].difference / base.mean("tokens")
     signs = []
     if change["rm"].low > 0 and change["soundness"].high < 0:
