@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rm.cli.main import main as tracelift
+from rm.groups import load_groups
 from rm.losses import LOSSES
 
 OFFICIAL = "official"
@@ -99,6 +100,10 @@ def main() -> int:
     parser.add_argument("--groups", type=int, default=4, help="groups a step")
     parser.add_argument("--seeds", type=int, nargs="+", default=[18])
     args, args.more = parser.parse_known_args()
+    for file in filter(None, (args.dev, args.foreign)):
+        shared = {group.problem_key for group in load_groups(args.train)} & {g.problem_key for g in load_groups(file)}
+        if shared:
+            raise SystemExit(f"{len(shared)} problems of {file} are in {args.train}: its figures would be too good.")
     uses = ["dev", *(["foreign"] if args.foreign else [])]
     heads = [f"{use}: {what}" for use in uses for what in ("pairs", "95% interval, first seed", "groups")]
     print(f"| recipe | {' | '.join(heads)} |\n|{'---|' * (len(heads) + 1)}")
