@@ -23,6 +23,7 @@ from rm.uplift.estimate import Sampled
 from rm.uplift.executors.base import Completion, Lost, Sampling
 from rm.uplift.executors.config import TransformersConfig
 from rm.uplift.executors.transformers import TransformersExecutor
+from rm.uplift.loop import LoopThread
 from rm.uplift.problems import Problem, Trace
 from rm.uplift.results import TraceResult
 from rm.uplift.setup import Setup
@@ -69,13 +70,15 @@ def measure_planner(
         ConfigError: no such model.
         RunError: an executor or a verifier cannot go on.
     """
-    completions = asyncio.run(_write(planner, stories, protocol))
+    loop = LoopThread("planner and executors")  # not the caller's: a notebook's runs already
+    completions = loop.wait(_write(planner, stories, protocol))
     traces = [[extract_reasoning(each.text).text for each in row] for row in completions]
     problems = [
         replace(uplift_problem(story, str(number)), traces=tuple(Trace(text) for text in texts))
         for number, (story, texts) in enumerate(zip(stories, traces, strict=True))
     ]
-    read = {name: asyncio.run(_read(path, problems, protocol)) for name, path in EXECUTORS.items()}
+    read = {name: loop.wait(_read(path, problems, protocol)) for name, path in EXECUTORS.items()}
+    loop.stop()
     judged = iter(_scores(judge, problems))
     rows = []
     for number, story in enumerate(stories):
@@ -98,10 +101,11 @@ def measure_planner(
 def measure_alone(stories: Sequence[Story], protocol: Protocol) -> dict[str, float]:
     """Each executor's success rate without a trace."""
     problems = [uplift_problem(story, str(number)) for number, story in enumerate(stories)]
-    rates = {}
+    loop, rates = LoopThread("executors"), {}
     for name, path in EXECUTORS.items():
-        results = asyncio.run(_read(path, problems, protocol)).values()
+        results = loop.wait(_read(path, problems, protocol)).values()
         rates[name] = sum(each.baseline_successes for each in results) / sum(each.baseline_runs for each in results)
+    loop.stop()
     return rates
 
 

@@ -12,7 +12,7 @@ import json
 
 from rm.text import Row, render
 
-_PROBLEM, _REASONING, _TYPE = "\0problem\0", "\0reasoning\0", "\0type\0"
+_PROBLEM, _REASONING, _NAME, _TYPE = "\0problem\0", "\0reasoning\0", "\0name\0", "\0type\0"
 _VALUES = {
     _PROBLEM: "ns.problem | trim",
     _REASONING: "ns.completion.split('<reasoning>', 1)[-1].split('</reasoning>', 1)[0] | trim",
@@ -41,8 +41,12 @@ def chat_template(task_name: str, task_type: str, prefix: str = "", suffix: str 
         prefix: text of the tokens that the tokenizer puts before every text, such as `<s>`; templates bring them.
         suffix: the same, for those after.
     """
-    text = render(Row(_PROBLEM, _REASONING, task_name, _TYPE))
-    values = {**_VALUES, _TYPE: f"task_type if task_type is defined and task_type else {_quoted(task_type)}"}
+    text = render(Row(_PROBLEM, _REASONING, _NAME, _TYPE))
+    values = {
+        **_VALUES,
+        _NAME: _quoted(task_name),
+        _TYPE: f"task_type if task_type is defined and task_type else {_quoted(task_type)}",
+    }
     pieces = [text]
     for mark in values:
         pieces = [part for piece in pieces for part in _split(piece, mark)]

@@ -148,8 +148,8 @@ def judge_prompt(rubric: Rubric, item: ToJudge) -> Prompt:
     kind = "a whole number" if all("." not in part for part in score_ranges(rubric)) else "a number"
     return Prompt(
         _SYSTEM,
-        f"{about}{instructions}\n\nThe rubric:\n\n{dimensions}\n\n"
-        f"<problem>\n{item.problem.strip()}\n</problem>\n\n{reference}"
+        f"{about}{instructions}\n\nThe rubric:\n\n{dimensions}\n\n<problem>\n{item.problem.strip()}\n</problem>"
+        f"\n\n{reference}"
         f"<reasoning>\n{item.reasoning.strip()}\n</reasoning>\n\n{_REPLY.format(scores=scores, kind=kind)}",
     )
 
