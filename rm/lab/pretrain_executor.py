@@ -17,9 +17,10 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -202,26 +203,59 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", type=torch.device, default=default_device(), help="cpu, cuda, ...")
     add_recipe(parser, RECIPE)
     given = vars(parser.parse_args(arguments))
-    try:
-        torch.set_num_threads(given["threads"])
+    torch.set_num_threads(given["threads"])
+
+    def work() -> None:
         recipe = Recipe(**{name: given[name] for name in RECIPE})
-        tokenizer = make_tokenizer(recipe)
-        started = time.monotonic()
-        model = train(recipe, tokenizer, given["device"])
-        seconds = round(time.monotonic() - started)
-        rng = random.Random(f"{recipe.seed}/held-out")
-        held_out = accuracy(model, tokenizer, [question(rng) for _ in range(HELD_OUT)])
-        summary = {
-            "what": WHAT,
-            "recipe": {name: asdict(recipe)[name] for name in RECIPE},
-            "data": {"alone": ALONE, "flawed": FLAWED, "text_weight": TEXT_WEIGHT, "prompts": PROMPT_VERSION},
-            "done": {"step": recipe.steps, "seconds": seconds, "device": given["device"].type},
-            "parameters": model.num_parameters(),
-            "held_out": held_out,
-            "versions": versions(),
-        }
-        model.generation_config = sampling_config(tokenizer)
-        install(tokenizer, model, summary, given["out"])
+        data = {"alone": ALONE, "flawed": FLAWED, "prompts": PROMPT_VERSION}
+        make(recipe, make_tokenizer(recipe), given["device"], question, WHAT, data, given["out"])
+
+    return exit_code(work)
+
+
+def make(
+    recipe: Recipe,
+    tokenizer: PreTrainedTokenizerFast,
+    device: torch.device,
+    ask: Callable[[random.Random], Question],
+    what: str,
+    data: Mapping[str, Any],
+    out: Path,
+) -> None:
+    """Trains a model to answer, asks it held-out questions, and installs it with a `recipe.json` that says enough to
+    judge it and to make it again.
+
+    Args:
+        recipe: sizes and steps.
+        tokenizer: with the tokens of `rm.lab.corpus`.
+        device: where it trains.
+        ask: draws a question.
+        what: the model in a sentence.
+        data: what else is to be known of the questions.
+        out: folder; replaced when the run is done.
+    """
+    started = time.monotonic()
+    model = train(recipe, tokenizer, device, ask)
+    seconds = round(time.monotonic() - started)
+    rng = random.Random(f"{recipe.seed}/held-out")
+    held_out = accuracy(model, tokenizer, [ask(rng) for _ in range(HELD_OUT)])
+    summary = {
+        "what": what,
+        "recipe": {name: asdict(recipe)[name] for name in RECIPE},
+        "data": {**data, "text_weight": TEXT_WEIGHT},
+        "done": {"step": recipe.steps, "seconds": seconds, "device": device.type},
+        "parameters": model.num_parameters(),
+        "held_out": held_out,
+        "versions": versions(),
+    }
+    model.generation_config = sampling_config(tokenizer)
+    install(tokenizer, model, summary, out)
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Does it; an error that a user can act on is told, without a traceback."""
+    try:
+        work()
     except TraceLiftError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -21,22 +21,20 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import PreTrainedTokenizerFast
 
 from rm.build.math.traces import trace_text
-from rm.errors import TraceLiftError
 from rm.lab.corpus import END
 from rm.lab.habits import HABITS, SOUND, Lines, write_trace
-from rm.lab.pretrain import Recipe, install, versions
-from rm.lab.pretrain_executor import RECIPE, TEXT_WEIGHT, Question, accuracy, sampling_config, train
+from rm.lab.pretrain import Recipe
+from rm.lab.pretrain_executor import Question, exit_code, make
 from rm.lab.stories import Story
 from rm.lab.tokens import train_tokenizer
 from rm.lab.world import LARGEST, judge_trace, uplift_problem, world_story
@@ -71,7 +69,6 @@ DISTRACTED = 0.2
 """The chance that each result beside the last one draws the reader away from it."""
 TOKENIZER_DOCUMENTS = 1500
 VOCABULARY = 1024
-HELD_OUT = 600
 
 
 def planner_question(rng: random.Random) -> Question:
@@ -214,24 +211,6 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return train_tokenizer((each.prompt + each.written for each in questions), VOCABULARY)
 
 
-def summary(
-    chosen: Model, recipe: Recipe, model: Qwen2ForCausalLM, held_out: Mapping[str, float], seconds: int
-) -> dict[str, Any]:
-    """What `recipe.json` says: enough to judge the model and to make it again."""
-    data = {"shares": dict(SHARES), "drills": DRILLS, "prompts": PLANNER_PROMPTS}
-    if chosen.ask is not planner_question:
-        data = {"alone": ALONE, "distracted": DISTRACTED, "prompts": EXECUTOR_PROMPTS}
-    return {
-        "what": chosen.what,
-        "recipe": {name: asdict(recipe)[name] for name in RECIPE},
-        "data": {**data, "text_weight": TEXT_WEIGHT},
-        "done": {"step": recipe.steps, "seconds": seconds, "device": "cpu"},
-        "parameters": model.num_parameters(),
-        "held_out": held_out,
-        "versions": versions(),
-    }
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rm.lab.pretrain_world", description="Train a model of the world.")
     parser.add_argument("model", choices=MODELS)
@@ -240,24 +219,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args(arguments)
     chosen = MODELS[given.model]
-    recipe = chosen.recipe if given.steps is None else replace(chosen.recipe, steps=given.steps)
     torch.set_num_threads(given.threads)
-    try:
-        tokenizer = make_tokenizer()
-        started = time.monotonic()
-        model = train(recipe, tokenizer, torch.device("cpu"), chosen.ask)
-        seconds = round(time.monotonic() - started)
-        rng = random.Random(f"{recipe.seed}/held-out")
-        held_out = accuracy(model, tokenizer, [chosen.ask(rng) for _ in range(HELD_OUT)])
-        model.generation_config = sampling_config(tokenizer)
-        install(tokenizer, model, summary(chosen, recipe, model, held_out, seconds), given.out)
-    except TraceLiftError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
+    data: dict[str, Any] = {"shares": dict(SHARES), "drills": DRILLS, "prompts": PLANNER_PROMPTS}
+    if chosen.ask is not planner_question:
+        data = {"alone": ALONE, "distracted": DISTRACTED, "prompts": EXECUTOR_PROMPTS}
+
+    def work() -> None:
+        recipe = chosen.recipe if given.steps is None else replace(chosen.recipe, steps=given.steps)
+        make(recipe, make_tokenizer(), torch.device("cpu"), chosen.ask, chosen.what, data, given.out)
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":
