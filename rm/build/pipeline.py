@@ -164,9 +164,9 @@ def check_build(config: BuildConfig) -> None:
 
 def check_output(out: str | Path) -> None:
     """Raises: ConfigError for a file that would be named what it is not."""
-    if Path(out).suffix == ".gz":
+    if Path(out).suffix in (".gz", ".parquet", ".arrow"):
         raise ConfigError(
-            f"{out}: groups are written as plain JSON Lines. Name the file .jsonl, and pack it afterwards."
+            f"{out}: groups are written as plain JSON Lines. Name the file .jsonl, and pack or convert it afterwards."
         )
 
 

@@ -19,7 +19,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from rm.build.seed import Seed
@@ -132,9 +132,11 @@ def read_seeds(
     """
     fields = fields or {}
     check_fields(fields)
-    seen: set[int] = set()
+    seen, names = set[int](), dict[str, str]()
     for value, file, line in rows:
-        seed = _Row(value, file, line, task, fields, refused).seed(source)
+        name = names.setdefault(file, "") or _name_of(file, names)
+        names[file] = name
+        seed = _Row(value, file, line, task, fields, refused).seed(source, name)
         if seed is None:
             continue
         key = hash(seed.problem_id)  # 8 bytes an id; a chance of 1e-8 among a million to refuse a row too many
@@ -144,6 +146,19 @@ def read_seeds(
             continue
         seen.add(key)
         yield seed
+
+
+def _name_of(file: str, names: Mapping[str, str]) -> str:
+    """A short name of a file that no other file has: its own without endings, with folders before it where need be. A
+    dataset saved by `datasets` goes by its folder."""
+    path = PurePath(file)
+    folders = [part for part in path.parts[:-1] if part not in (path.anchor, "..")]
+    name = path.name.split(".")[0]
+    if path.suffix == ".arrow" and folders:
+        name = folders.pop()
+    while name in names.values() and folders:
+        name = f"{folders.pop()}/{name}"
+    return name if name not in names.values() else f"{name}-{len(names)}"
 
 
 class _Row:
@@ -157,7 +172,7 @@ class _Row:
             fix += f" The row has: {', '.join(map(str, list(self.row)[:_KEYS])) or 'nothing'}."
         self.refused(Problem(self.file, self.line, field, expected, found, fix))
 
-    def seed(self, source: str) -> Seed | None:
+    def seed(self, source: str, name: str) -> Seed | None:
         if not isinstance(self.row, dict):
             self.wrong("", "a JSON object, one problem", shown(self.row))
             return None
@@ -166,21 +181,25 @@ class _Row:
             return None
         if POOLS[0] in self.row and not self._take_positive():
             return None
+        absent = [(what, key) for what, key in self.fields.items() if key not in self.row]
+        for what, key in absent:
+            self.wrong(key, f"the key that holds the {what}, by --field or seeds.fields", "missing")
+        if absent:
+            return None
         problem = self.text("problem")
         if not problem.strip():
             key = self.key("problem") or self.names("problem")[0]
             found = shown(self.row[key]) if key in self.row else "missing"
             self.wrong(key, "text that is not blank", found, "Name the key that holds it: --field problem=KEY.")
             return None
-        stem = Path(self.file).name.split(".")[0]
         seed = Seed(
-            problem_id=self.text("problem_id") or f"{stem}:{self.line}",
+            problem_id=self.text("problem_id") or f"{name}:{self.line}",
             problem=problem,
             solution=self.text("solution"),
             plan=self.text("plan"),
             answer=self.text("answer"),
             task_type=self.task,
-            source=self.text("source") or source or stem or UNKNOWN,
+            source=self.text("source") or source or name or UNKNOWN,
             tests=self.row.get(self.key("tests")),
             entry_point=self.text("entry_point"),
             metadata=self.row["metadata"] if isinstance(self.row.get("metadata"), dict) else {},

@@ -34,6 +34,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--seeds",
         metavar="FILE",
         nargs="+",
+        action="extend",
         required=True,
         help="problems with solutions: GSM8K, MBPP or problem rows, groups; JSON Lines or one JSON array, plain or "
         ".gz, Parquet, a folder of them, or ORG/NAME:path/inside on the hub",
@@ -113,7 +114,8 @@ def _check(config: BuildConfig, files: Sequence[str], as_json: bool) -> int:
     """Reads every seed, and builds nothing."""
     from collections import Counter
 
-    from rm.build.pipeline import check_build, distinct_seeds, held_out_problems, read_seeds_of
+    from rm.build.draft import Setup
+    from rm.build.pipeline import check_build, distinct_seeds, held_out_problems, read_seeds_of, rule_labels
     from rm.build.read_seeds import Refused, file_rows, seed_files
 
     check_build(config)
@@ -129,13 +131,14 @@ def _check(config: BuildConfig, files: Sequence[str], as_json: bool) -> int:
         "repeated": repeated["problems"],
         "held_out": repeated["held_out"],
         "refused": dict(refused.counts),
+        "labels": "by language models" if config.llm.used else rule_labels(Setup.of(config)),
     }
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         print(
             f"{count:,} seeds, {repeated['problems']:,} repeated problems, {repeated['held_out']:,} held out, "
-            f"{refused.total:,} rows refused."
+            f"{refused.total:,} rows refused. Labels: {found['labels']}."
         )
     return 0 if count else 1
 

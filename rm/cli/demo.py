@@ -140,8 +140,8 @@ def _shown(command: list[str]) -> str:
 
 def _next(out: Path, seconds: float) -> str:
     return f"""
-Done in {seconds:.0f} s. Look at {out / "evaluation" / "report.html"}; the experiment of step 7 in full, half an hour or more on
-two cores: tracelift-rm lab run --out runs/lab
+Done in {seconds:.0f} s. Look at {out / "evaluation" / "report.html"}
+The experiment of step 7 in full, half an hour or more on two cores: tracelift-rm lab run --out runs/lab
 
 With a real model and groups of your own:
   tracelift-rm groups check groups.jsonl --rubric math

@@ -44,7 +44,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _run(args: argparse.Namespace) -> int:
     from rm.lab.arms import ARMS, chosen_runs
-    from rm.lab.experiment import open_experiment, prepare, run_all
+    from rm.lab.experiment import ENOUGH_STEPS, open_experiment, prepare, run_all, stored_size
     from rm.lab.outcome import findings, format_results
     from rm.lab.page import write_report
 
@@ -52,7 +52,10 @@ def _run(args: argparse.Namespace) -> int:
     seeds = 1 if args.short and args.seeds is None else args.seeds
     arms = args.arms or (["exec-only", "tracelift"] if args.short else [])
     runs = chosen_runs(arms, seeds)
-    open_experiment(out, size, args.resume or args.report, args.force)
+    if args.report:
+        size = stored_size(out)
+    else:
+        open_experiment(out, size, args.resume, args.force)
     started = time.monotonic()
 
     def say(text: str) -> None:
@@ -67,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
         print(json.dumps(json.loads((out / "table.json").read_text(encoding="utf-8")), indent=2))
     else:
         print(format_results(results))
-        print("\n" + "\n".join(f"* {finding.text}" for finding in findings(results)))
+        print("\n" + "\n".join(f"* {finding.text}" for finding in findings(results, size.steps >= ENOUGH_STEPS)))
         print(f"\nReport: {out / 'report.html'}", file=sys.stderr)
     if failed:
         names = ", ".join(f"{arm}/{seed}" for arm, seed in failed)

@@ -28,6 +28,7 @@ SAME_PROBLEM = "the same problem under two ids"
 ALL_TIED = "all-tied groups"
 NOT_ON_TOP = "positives not on top"
 UNFITTABLE = "unfittable lengths"
+SAME_TRACE = "a trace both positive and negative"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,13 @@ def check_groups(
     files = located(paths, parser.errors.append)
     for _, group in tqdm(parsed_rows(files, parser), "check", unit=" groups", disable=None if progress else True):
         tally.add(group)
-        for warned in (*_same_problem(group, first), *_labels(group), *_ranking(group), *_lengths(group, max_length)):
+        for warned in (
+            *_same_problem(group, first),
+            *_same_trace(group),
+            *_labels(group),
+            *_ranking(group),
+            *_lengths(group, max_length),
+        ):
             warnings.append(warned)
     parser.all_warnings()
     return CheckReport(
@@ -103,6 +110,16 @@ def _same_problem(group: Group, first: dict[bytes, tuple[str, str, int]]) -> Ite
         found = f"that of {problem_id} ({file}:{line})"
         fix = "Merge the two groups into one."
         yield _warned(SAME_PROBLEM, group, "problem", "a problem of its own", found, fix)
+
+
+def _same_trace(group: Group) -> Iterator[Warned]:
+    sound = {positive.reasoning.strip() for positive in group.positives}
+    for i, candidate in enumerate(group.negatives):
+        if candidate.reasoning.strip() in sound:
+            fix = "Leave it out of one of the pools."
+            yield _warned(
+                SAME_TRACE, group, f"{POOLS[1]}[{i}].reasoning", "another trace than a positive's", "the same", fix
+            )
 
 
 def _labels(group: Group) -> Iterator[Warned]:

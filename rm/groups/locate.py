@@ -49,6 +49,9 @@ def locate(name: str | Path, report: Report, what: str = "group") -> list[DataFi
         ConfigError, RunError: as `rm.sources.dataset_repository`.
     """
     text, path = str(name), Path(name)
+    if not text.strip():
+        report(Problem("''", 0, "", f"the name of a file of {what}s", "an empty name"))
+        return []
     if path.is_dir():
         below = sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())
         chosen = _choose(below, "", lambda inside: path / inside, text, report, what)

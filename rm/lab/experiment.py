@@ -64,6 +64,8 @@ class Size:
     runs: int = 4
 
 
+ENOUGH_STEPS = 50
+"""Fewer steps show that everything works, and nothing else."""
 FULL = Size()
 SHORT = Size(
     steps=4, problems_per_step=2, train_problems=160, test_problems=24, judge_groups=32, judge_steps=6, samples=1
@@ -91,14 +93,26 @@ def open_experiment(out: Path, size: Size, resume: bool, force: bool = False) ->
         out.mkdir(parents=True, exist_ok=True)
         write_text_whole(file, json.dumps({"size": asdict(size)}, indent=2) + "\n")
         return
-    there = json.loads(file.read_text(encoding="utf-8"))["size"]
+    there = stored_size(out)
     if not resume:
         raise ConfigError(
             f"{out}: holds an experiment. Give --resume to go on with it, --force to start anew, "
             "or choose another --out."
         )
-    if there != asdict(size):
-        raise ConfigError(f"{out}: holds an experiment of another size ({there}). Choose another --out.")
+    if there != size:
+        short = "is" if there.steps < ENOUGH_STEPS else "is not"
+        raise ConfigError(
+            f"{out}: holds an experiment of another size: {there.steps} steps, {there.test_problems} test problems. "
+            f"It {short} one of --short; give --short and --steps as then, or choose another --out."
+        )
+
+
+def stored_size(out: Path) -> Size:
+    """That of the experiment in a directory. Raises: ConfigError where there is none."""
+    try:
+        return Size(**json.loads((out / SETTINGS).read_text(encoding="utf-8"))["size"])
+    except (OSError, ValueError, TypeError, KeyError):
+        raise ConfigError(f"{out}: holds no experiment that can be read ({SETTINGS}).") from None
 
 
 def prepare(out: Path, size: Size, judges: Iterable[str], say: Callable[[str], None]) -> None:
@@ -320,9 +334,8 @@ def _write_rows(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def main(arguments: Sequence[str]) -> int:
     """One run of an experiment whose directory is there."""
     out = Path(arguments[0])
-    size = Size(**json.loads((out / SETTINGS).read_text(encoding="utf-8"))["size"])
     try:
-        run_arm(out, size, arguments[1], int(arguments[2]))
+        run_arm(out, stored_size(out), arguments[1], int(arguments[2]))
     except TraceLiftError as error:
         print(error, file=sys.stderr)
         return error.exit_code

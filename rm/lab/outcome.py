@@ -117,8 +117,15 @@ def compare_arms(a: Result, b: Result, measure: str, seed: int = 0) -> Differenc
     return crossed_difference(a.values[measure], b.values[measure], seed=seed)
 
 
-def findings(results: Mapping[str, Result]) -> list[Finding]:
-    """What a reader in a hurry should see, from the figures alone."""
+def findings(results: Mapping[str, Result], enough: bool = True) -> list[Finding]:
+    """What a reader in a hurry should see, from the figures alone.
+
+    Args:
+        results: by arm.
+        enough: whether planners were trained for long enough that figures say something.
+    """
+    if not enough:
+        return [Finding("ill", "So few steps show that everything works. The figures say nothing about the rewards.")]
     told = [_pair(results[a], results[b]) for a, b in PAIRS if a in results and b in results]
     told += [_hacking(result, results[BASE]) for name, result in results.items() if name != BASE]
     few = [name for name, result in results.items() if name != BASE and len(result.seeds) < 2]

@@ -16,7 +16,7 @@ from rm.evaluate import svg
 from rm.evaluate.report import render_template
 from rm.files import write_text_whole
 from rm.lab.arms import ARMS, BASE, BASELINE_RUNS, RUNS
-from rm.lab.experiment import ALONE, CURVE, EVALUATION, Size, is_done, read_rows
+from rm.lab.experiment import ALONE, CURVE, ENOUGH_STEPS, EVALUATION, Size, is_done, read_rows
 from rm.lab.outcome import MEASURES, REFERENCE, Result, cell, compare_arms, findings, result_of, table_json
 from rm.lab.world import LEVELS
 
@@ -83,7 +83,7 @@ def write_report(out: Path, size: Size) -> dict[str, Result]:
         colours=COLOURS,
         levels=f"{LEVELS[0]} to {LEVELS[-1]}",
         runs=sum(len(result.seeds) for name, result in results.items() if name != BASE),
-        findings=findings(results),
+        findings=findings(results, size.steps >= ENOUGH_STEPS),
         measures=MEASURES,
         rows=[_row(result, results.get(REFERENCE)) for result in results.values()],
         reference=REFERENCE,

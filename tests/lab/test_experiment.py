@@ -55,9 +55,10 @@ def test_the_curve_has_the_parts_and_the_truth_of_every_step(out):
     assert all(0 <= row["soundness"] <= 1 for row in curve)
 
 
-def test_the_page_says_what_was_equal_and_that_one_seed_is_few(out):
+def test_the_page_says_what_was_equal_and_that_few_steps_say_nothing(out):
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "too narrow" in page
+    assert "The figures say nothing" in page
+    assert "hacked" not in page
     assert "2 steps of 2 problems with 8 completions" in page
     assert page.count("<svg") >= 4
     assert "<script" not in page
@@ -93,6 +94,14 @@ def test_a_foreign_directory_is_left_alone(tmp_path, capsys, words):
     assert main(["lab", "run", "--short", *words, "--out", str(tmp_path)]) == 2
     assert "no experiment" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_report_needs_no_size_and_makes_no_experiment(out, tmp_path, capsys):
+    assert main(["lab", "run", "--out", str(out), "--report", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) >= {"base", "tracelift"}
+    assert main(["lab", "run", "--out", str(tmp_path / "none"), "--report"]) == 2
+    assert "holds no experiment" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 def test_an_experiment_is_replaced_where_that_is_asked_for(tmp_path):

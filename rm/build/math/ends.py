@@ -60,15 +60,16 @@ def _stops(solution: Solution, rng: random.Random) -> Variant | None:
     number = money(solution.lines[step], equation.result)
     kept: tuple[Line | str, ...] = solution.lines[: step + 1]
     closed = rng.random() < 0.4
+    last = step + 1 if closed else step
     return flawed(
         solution,
         "wrong_target",
         (*kept, closing(solution, number, rng)) if closed else kept,
         step=step,
-        first=step + 1 if closed else step,
+        first=last,
         spoiled=len(solution.lines) - step - 1,
         answer=number.lstrip("$"),
-        why=f"step {step + 1}: the trace stops at {number}, which is not what is asked for; later steps are missing",
+        why=f"step {last + 1}: the trace stops at {number}, which is not what is asked for; later steps are missing",
         how="stops",
     )
 
