@@ -181,9 +181,11 @@ class _Row:
             return None
         if POOLS[0] in self.row and not self._take_positive():
             return None
+        # A solution may stand in the answer; the problem and the answer are asked for below.
         absent = [(what, key) for what, key in self.fields.items() if key not in self.row]
+        absent = [(what, key) for what, key in absent if what not in ("problem", "answer")]
         for what, key in absent:
-            self.wrong(key, f"the key that holds the {what}, by --field or seeds.fields", "missing")
+            self.wrong(key, "a worked solution" if what == "solution" else f"the {what} of the problem", "missing")
         if absent:
             return None
         problem = self.text("problem")

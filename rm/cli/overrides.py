@@ -13,7 +13,8 @@ def read_overrides(cls: type, tokens: Sequence[str]) -> dict[str, list[str]]:
     """Key -> its texts, from what argparse left over.
 
     Raises:
-        ConfigError: every flag that is no key, a key that is given twice, a key without a value, a value without a key.
+        ConfigError: every flag that is no key, a list that is given twice (of another key the last value counts), a key
+            without a value, a value without a key.
     """
     known = config_keys(cls)
     found: dict[str, list[str]] = {}
@@ -25,8 +26,8 @@ def read_overrides(cls: type, tokens: Sequence[str]) -> dict[str, list[str]]:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
                 problems.append(f"--{key}: no such option.{f' Did you mean --{near[0]}?' if near else ''}")
-            elif key in found:
-                problems.append(f"--{key}: given twice. Give it once; a list has its values one after another.")
+            elif key in found and known[key].split("[")[0] == "list":
+                problems.append(f"--{key}: given twice. Give it once, with its values one after another.")
             found[key] = [value] if equals else []
         elif key:
             found[key].append(token)

@@ -72,11 +72,20 @@ def crossed_difference(
         runs = _redrawn(len(values), n_resamples, rng)
         found += sign * np.einsum("ns,sp,np->n", runs, values, problems, optimize=True)
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-    if min(len(one), len(other)) > 1:
-        test = stats.ttest_ind(one.mean(axis=1), other.mean(axis=1), equal_var=False)
-        ends = test.confidence_interval(level)
-        low, high = np.fmin(low, ends.low), np.fmax(high, ends.high)  # NaN where all runs are equal
-    return Difference(float(one.mean() - other.mean()), float(low), float(high))
+    difference = float(one.mean() - other.mean())
+    half = _welch_half_width(one.mean(axis=1), other.mean(axis=1), level)
+    return Difference(difference, float(min(low, difference - half)), float(max(high, difference + half)))
+
+
+def _welch_half_width(a: NDArray[np.float64], b: NDArray[np.float64], level: float) -> float:
+    """0 where there is one run of an arm, or runs do not differ."""
+    if min(len(a), len(b)) < 2:
+        return 0.0
+    parts = np.array([values.var(ddof=1) / len(values) for values in (a, b)])
+    if not parts.sum() > 0:
+        return 0.0
+    freedom = parts.sum() ** 2 / (parts**2 / np.array([len(a) - 1, len(b) - 1])).sum()
+    return float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(parts.sum()))
 
 
 def _redrawn(count: int, n_resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -62,6 +62,28 @@ def test_fields_come_before_the_usual_names():
         read(row, fields={"task": "problem"})
 
 
+def test_a_field_that_is_named_has_to_be_there():
+    seeds, refused = read({"problem": "p", "answer": WORKED}, fields={"solution": "gold"})
+    assert not seeds
+    (problem,) = refused.first
+    assert (problem.field, problem.found) == ("gold", "missing")
+    assert "The row has: problem, answer." in problem.fix
+
+
+def test_files_of_one_name_keep_their_rows_apart():
+    files = ("a/train.jsonl", "b/train.jsonl", "/c/b/train.jsonl", "b/train.json", "x/set/data-00000-of-00001.arrow")
+    rows = [({"question": "How many?", "answer": WORKED}, file, 1) for file in files]
+    found = list(read_seeds(rows, "math", refused := Refused()))
+    assert [seed.problem_id for seed in found] == [
+        "train:1",
+        "b/train:1",
+        "c/b/train:1",
+        "b/train-4:1",
+        "set:1",
+    ]
+    assert refused.total == 0
+
+
 def test_mbpp_and_humaneval():
     tests = ["assert add(1, 2) == 3", "assert add(0, 0) == 0"]
     (mbpp,), _ = read({"task_id": 11, "text": "Add.", "code": PROGRAM, "test_list": tests}, task="code")
@@ -146,6 +168,7 @@ def test_lists_of_tests_in_a_table(tmp_path):
         ({"answer": "gold"}, "gold = missing, expected an answer: of its own, after ####, or in"),
         ({"solution": "steps"}, "steps = missing, expected a worked solution."),
         ({"problem": "task"}, "task = missing, expected text that is not blank."),
+        ({"tests": "checks"}, "checks = missing, expected the tests of the problem."),
     ],
 )
 def test_a_column_that_is_not_there_is_named_and_so_are_those_that_are(fields, message, tmp_path):

@@ -92,7 +92,8 @@ def train_argv(base: Path, files: dict[str, Path]) -> Callable[..., list[str]]:
     def make(output: Path, *more: object) -> list[str]:
         return [
             *("train", "--model.backbone", str(base), "--model.dtype", "float32", "--train.autocast", "none"),
-            *("--lora.rank", "4", "--data.train", str(files["train"]), "--train.max_steps", "2"),
+            *([] if "--data.train" in more else ["--data.train", str(files["train"])]),
+            *("--lora.rank", "4", "--train.max_steps", "2"),
             *("--train.groups_per_step", "4", "--train.learning_rate", "1e-2", "--output", str(output)),
             *map(str, more),
         ]

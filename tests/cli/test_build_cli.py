@@ -66,7 +66,16 @@ def test_it_prints_the_card_and_takes_a_configuration(run: Callable[..., Any], s
 
 def test_check_reads_the_seeds_and_writes_nothing(run: Callable[..., Any], seeds: Path, tmp_path: Path) -> None:
     ran = run("groups", "build", "--seeds", seeds, "--check")
-    assert (ran.code, ran.out) == (0, "1 seeds, 0 repeated problems, 0 held out, 1 rows refused.\n")
+    assert ran.code == 0
+    assert ran.out.startswith("1 seeds, 0 repeated problems, 0 held out, 1 rows refused. Labels: of the rubric math")
+    own = run("groups", "build", "--seeds", seeds, "--check", "--rubric", "code")
+    assert "Labels: none: rules grade by math alone" in own.out
+    twice = run("groups", "build", "--seeds", seeds, "--seeds", seeds, "--check", "--json")
+    assert json.loads(twice.out)["refused"] or json.loads(twice.out)["repeated"]
+    for name in ("groups.parquet", "groups.jsonl.gz"):
+        assert "plain JSON Lines" in run("groups", "build", "--seeds", seeds, "--out", tmp_path / name).err
+    empty = run("groups", "build", "--seeds", "", "--check")
+    assert (empty.code, "an empty name" in empty.err) == (1, True)
     assert json.loads(run("groups", "build", "--seeds", seeds, "--check", "--json").out)["seeds"] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seeds.jsonl"]
 

@@ -69,6 +69,7 @@ def test_options_are_not_abbreviated(run: Run) -> None:
         ("compare a b d --seed x", "--seed: expected a whole number from 0 on, found x"),
         ("evaluate m d --out o --max-length 1.5", "--max-length: expected a positive number, found 1.5"),
         ("groups check d --max-length 0", "--max-length: expected a positive number, found 0"),
+        ("train --data.train a.jsonl --data.train b.jsonl", "--data.train: given twice"),
         ("demo --steps 0", "--steps: expected a positive number, found 0"),
         ("demo --steps -3", "--steps: expected a positive number, found -3"),
         ("export m o --tolerance 1.1", "--tolerance: expected a number from 0 to 1, found 1.1"),

@@ -22,8 +22,8 @@ def places(report: CheckReport) -> list[tuple[str, int, str]]:
     return [(warned.kind, warned.problem.line, warned.problem.field) for warned in report.warnings]
 
 
-def pool(*totals: float | None) -> list[dict[str, Any]]:
-    return [{"reasoning": f"r{i}", "rubric": {"rigour": 1, "total": t}} for i, t in enumerate(totals)]
+def pool(*totals: float | None, name: str = "r") -> list[dict[str, Any]]:
+    return [{"reasoning": f"{name}{i}", "rubric": {"rigour": 1, "total": t}} for i, t in enumerate(totals)]
 
 
 def test_a_clean_file_has_neither_errors_nor_warnings(row: MakeRow, write: Write) -> None:
@@ -59,6 +59,12 @@ def test_the_same_problem_under_two_ids(row: MakeRow, write: Write) -> None:
     assert report.warnings[0].problem.file == str(second)
 
 
+def test_a_trace_in_both_pools(row: MakeRow, write: Write) -> None:
+    both = row("a")
+    both["negative_bank"][0]["reasoning"] = both["positive_pool"][0]["reasoning"] + "\n"
+    assert ("a trace both positive and negative", 1, "negative_bank[0].reasoning") in places(check_groups(write(both)))
+
+
 @pytest.mark.parametrize(
     ("positives", "negatives", "expected"),
     [
@@ -74,7 +80,7 @@ def test_the_same_problem_under_two_ids(row: MakeRow, write: Write) -> None:
     ],
 )
 def test_totals(row: MakeRow, write: Write, positives: Any, negatives: Any, expected: Any) -> None:
-    report = check_groups(write(row(positive_pool=pool(*positives), negative_bank=pool(*negatives))))
+    report = check_groups(write(row(positive_pool=pool(*positives), negative_bank=pool(*negatives, name="flawed"))))
     assert [(kind, field) for kind, _, field in places(report)] == expected
 
 

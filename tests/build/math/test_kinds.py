@@ -198,6 +198,13 @@ def test_a_circular_step_uses_what_comes_later(made: Made) -> None:
         assert used & {value for _, _, value in calculations(lines[named])} - known, variant.why
 
 
+def test_a_trace_that_stops_says_at_its_first_wrong_step(made: Made) -> None:
+    told = [variant for _, variant in made["wrong_target"] if "the trace stops at" in variant.why]
+    assert told
+    for variant in told:
+        assert variant.why.startswith(f"step {(variant.first_wrong_step or 0) + 1}:"), variant.why
+
+
 def test_a_check_turned_round_is_no_circle_where_its_result_was_known() -> None:
     """500 - 100 is what the step computes from anyway: the line before it names the 500."""
     told = (
