@@ -98,7 +98,7 @@ def curve(steps: Sequence[float], values: Sequence[float | None], title: str) ->
         return round(_PLOT_TOP + (1 - (value - low) / ((high - low) or 1.0)) * _CURVE_HEIGHT, 1)
 
     parts = [_line(x(first), y(value), x(last), y(value), "axis") for value in dict.fromkeys((low, high))]
-    parts += [_text(_PLOT_LEFT - 8, y(value) + 4, f"{value:.3g}", "end") for value in dict.fromkeys((low, high))]
+    parts += [_text(_PLOT_LEFT - 8, y(value) + 4, f"{value:.2g}", "end") for value in dict.fromkeys((low, high))]
     base = _PLOT_TOP + _CURVE_HEIGHT + 18
     parts += [_text(x(step), base, f"{step:g}", anchor) for step, anchor in ((first, "start"), (last, "end"))]
     for run in _runs(steps, values):

@@ -134,7 +134,9 @@ def evaluate(
     try:
         written, results = asyncio.run(_measured(planners, benchmark.problems, config, directory, watching))
     except TraceLiftError as error:
-        if KEPT not in getattr(error, "__notes__", []):
+        if {file.name for file in directory.iterdir()} <= {IDENTITY}:  # nothing is done: the place is free again
+            shutil.rmtree(directory)
+        elif KEPT not in getattr(error, "__notes__", []):
             error.add_note(KEPT)
         raise
     outcomes = outcomes_of(benchmark.problems, planners, results)

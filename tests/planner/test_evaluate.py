@@ -189,6 +189,20 @@ def test_wrong_usage_is_told(evaluate_argv, tmp_path, run, options, told):
     assert told in ran.err
 
 
+def test_a_directory_without_a_language_model_is_told_and_leaves_nothing(evaluate_argv, bundle, planner, tmp_path, run):
+    out, run_like = tmp_path / "evaluation", tmp_path / "run"
+    run_like.mkdir()
+    (run_like / "model").symlink_to(planner, target_is_directory=True)
+    for name, message in (
+        (run_like, f"holds no model (config.json). Did you mean {run_like / 'model'}?"),
+        (bundle / "model", "RewardModel, which writes nothing. Name a language model."),
+    ):
+        for check in ((), ("--check",)):
+            ran = run(*evaluate_argv(out, *check, planners=(name,)))
+            assert (ran.code, message in ran.err) == (2, True)
+            assert not out.exists()
+
+
 def test_a_planner_that_is_not_there_is_told(evaluate_argv, tmp_path, run):
     ran = run(*evaluate_argv(tmp_path / "out", planners=("./nowhere",)))
     assert ran.code == 2
