@@ -174,7 +174,10 @@ class _Undocumented(ast.NodeTransformer):
 
 
 def _has_code(node: ast.stmt, text: str) -> bool:
-    """Whether its code gives away more than its words, which may be a formula already."""
+    """Whether its code gives away more than its words, which may be a formula already; and is all that is told of it,
+    unlike that of a loop whose `else` has steps of its own."""
+    if isinstance(node, ast.For | ast.While) and node.orelse:
+        return False
     words, code = (re.findall(r"\w+|[^\w\s]", each.lower()) for each in (text, ast.unparse(node)))
     if difflib.SequenceMatcher(None, words, code).ratio() > _ALIKE:
         return False
@@ -251,7 +254,9 @@ def _vague(told: Told, node: ast.stmt | None, rng: random.Random) -> str:
 
 
 def _loop_names(node: ast.For) -> set[str]:
-    return {each.id for each in ast.walk(node.target) if isinstance(each, ast.Name)}
+    """What a loop, and loops in it, count or go over."""
+    loops = (each for each in ast.walk(node) if isinstance(each, ast.For))
+    return {each.id for loop in loops for each in ast.walk(loop.target) if isinstance(each, ast.Name)}
 
 
 def _used(told: Told, node: ast.stmt) -> set[str]:

@@ -12,6 +12,10 @@ import pytest
 from rm.build.code import KINDS, prepare
 from rm.build.code.checks import mutated_program
 from rm.build.code.labels import DIMENSIONS, labels_of, regraded, total_of
+from rm.build.code.plans import STYLES, Style
+from rm.build.code.prepared import Told
+from rm.build.code.programs import Program
+from rm.build.code.telling import tell
 from rm.build.kinds import Variant
 from rm.build.seed import Seed
 from rm.rubric import Rubric
@@ -105,6 +109,50 @@ def test_a_leak_is_graded_by_how_much_it_gives_away(seeds: dict[str, Seed]) -> N
     whole = next(variant for variant in made(seeds["primes"], "code_dumped", 60) if variant.labels["non_leakage"] == 0)
     assert "def count_primes(limit):" in whole.reasoning
     assert {variant.labels["non_leakage"] for variant in made(seeds["primes"], "outputs_given", 20)} == {1, 2}
+
+
+BRANCHES = """\
+def dog_age(h_age, pairs):
+    if h_age < 0:
+        exit()
+    elif h_age <= 2:
+        d_age = h_age * 10.5
+    else:
+        d_age = 21 + (h_age - 2) * 4
+    for a, b in pairs:
+        for other in (a, b):
+            d_age += other * 2
+    for a, b in pairs:
+        if a == b:
+            d_age = a * 7 + b
+            break
+    else:
+        d_age = d_age * 3 + 1
+    if d_age > 100:
+        d_age = d_age * 2 - 1
+    return d_age
+"""
+
+
+@pytest.mark.parametrize("compact", [True, False])
+def test_a_dumped_step_keeps_its_condition_and_its_loops(compact: bool) -> None:
+    seed = Seed("dog", "Write a function to find the age.", BRANCHES, task_type="code", entry_point="dog_age")
+    program = Program.of(seed)
+    dumped = set()
+    for number in range(STYLES):
+        style = Style(number, compact)
+        plan = replace(prepare(seed), told=Told(program, style, tell(program, style), {}))
+        for draw in range(20):
+            variant = KINDS["code_dumped"].make(plan, random.Random(draw))
+            if variant.labels["non_leakage"] > 0:
+                step, code = variant.why.split("“")[1].split("”")[0], variant.reasoning
+                dumped.add(step)
+                assert "therwise" not in step
+                assert not step.startswith("If ") or "if d_age > 100:" in code
+                assert " and each element other" not in step or "for a, b in pairs:" in code
+                assert code.count("therwise") == "\n".join(step.text for step in plan.told.steps).count("therwise")
+    assert any(step.startswith("If d_age is greater than 100") for step in dumped)
+    assert any(" other " in step for step in dumped)
 
 
 def test_labels_follow_reach_and_place() -> None:
