@@ -198,9 +198,7 @@ class _Teller:
             return "repeat until the loop is stopped"
         return f"{self.style.pick('while', ('while', 'as long as'))} {self.words.condition(node.test)}"
 
-    def _loop(
-        self, head: str, node: ast.For | ast.While, depth: int, outermost: ast.For | ast.While
-    ) -> Iterator[Step]:
+    def _loop(self, head: str, node: ast.For | ast.While, depth: int, outermost: ast.For | ast.While) -> Iterator[Step]:
         inner = node.body[0]
         if (
             self.style.compact

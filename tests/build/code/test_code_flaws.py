@@ -12,6 +12,7 @@ import pytest
 from rm.build.code import KINDS, prepare
 from rm.build.code.checks import mutated_program
 from rm.build.code.labels import DIMENSIONS, labels_of, regraded, total_of
+from rm.build.code.mutations import mutants
 from rm.build.code.plans import STYLES, Style
 from rm.build.code.prepared import Told
 from rm.build.code.programs import Program
@@ -109,6 +110,54 @@ def test_a_leak_is_graded_by_how_much_it_gives_away(seeds: dict[str, Seed]) -> N
     whole = next(variant for variant in made(seeds["primes"], "code_dumped", 60) if variant.labels["non_leakage"] == 0)
     assert "def count_primes(limit):" in whole.reasoning
     assert {variant.labels["non_leakage"] for variant in made(seeds["primes"], "outputs_given", 20)} == {1, 2}
+
+
+def kinds_of_missing_cases(source: str) -> dict[str, str]:
+    """What is said of each case that is left out -> the kind of the flaw."""
+    seed = Seed("f", "Write a function to do it.", source, task_type="code", entry_point="f")
+    return {
+        mutant.change: mutant.kind
+        for mutant in mutants(Program.of(seed))
+        if mutant.change.endswith("is not treated") or " otherwise” is right" in mutant.change
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "kinds"),
+    [
+        ("def f(n):\n    if n < 2:\n        return 0\n    return sum(range(n))", ["missing_edge_case"]),
+        ("def f(n):\n    if n < 2:\n        raise ValueError\n    return n * n", ["missing_edge_case"]),
+        ("def f(n):\n    if n < 2:\n        return n\n    else:\n        return f(n - 1)", ["missing_edge_case"]),
+        (
+            "def f(n):\n    if n < 2:\n        return False\n    for d in range(2, n):\n        if n % d == 0:\n"
+            "            return False\n        n += 1\n    return True",
+            ["missing_edge_case", "missed_constraint"],
+        ),
+        ("def f(xs):\n    return max(xs) if xs else 0", ["missing_edge_case"]),
+        ("def f(n):\n    if n < 2:\n        return\n    print(n * n)", ["missing_edge_case"]),
+        # what the task is about
+        (
+            "def f(x):\n    y = x ^ (x >> 1)\n    if y & 1:\n        return True\n    return False",
+            ["missed_constraint"],
+        ),
+        (
+            "def f(x):\n    y = x * 2\n    if y > 4:\n        return 'a'\n    y += 1\n    return 'b'",
+            ["missed_constraint"],
+        ),
+        ("def f(x):\n    if x > 1:\n        return x * 2\n    return x * 3", ["missed_constraint"]),
+        ("def f(a, b):\n    return a if a > b else b", ["missed_constraint"]),
+        ("def f(xs):\n    return sum([x * x if x > 0 else 0 for x in xs])", ["missed_constraint"]),
+        (
+            "def f(xs):\n    s = 0\n    for x in xs:\n        if x < 0:\n            continue\n        s += x\n"
+            "    return s",
+            ["missed_constraint"],
+        ),
+        # without it, the loop goes on
+        ("def f(xs):\n    for x in xs:\n        if x < 0:\n            break\n        x += 1\n    return x", []),
+    ],
+)
+def test_an_edge_case_is_a_guard_before_the_main_work(source: str, kinds: list[str]) -> None:
+    assert list(kinds_of_missing_cases(source).values()) == kinds
 
 
 BRANCHES = """\
