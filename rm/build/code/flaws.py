@@ -16,7 +16,7 @@ from rm.build.code.plans import Step, plan_lines, sentence
 from rm.build.code.prepared import PreparedCode, Told
 from rm.build.code.rewrites import reads, writes
 from rm.build.code.syntax import Unwordable, listed, parsed
-from rm.build.code.telling import insertion, tell
+from rm.build.code.telling import insertion, kept_well, tell
 from rm.build.kinds import Variant
 
 _TRIED = 16
@@ -121,6 +121,8 @@ def slow_structure(prepared: PreparedCode, rng: random.Random) -> Variant | None
 
 
 def _kept_as(told: Told, name: str, by_key: bool, rng: random.Random) -> Variant | None:
+    """A variable kept in a slow structure, whatever else the plan says of its structure being changed with it; None
+    where that cannot be, as the input is such."""
     if by_key:
         forms = (
             "Keep {} as a list of pairs rather than a dictionary, to be searched from its start for every key",
@@ -134,9 +136,20 @@ def _kept_as(told: Told, name: str, by_key: bool, rng: random.Random) -> Variant
         )
         change = f"{name} is a linked list that is walked from its head, where an array gives an element at once"
     text = rng.choice(forms).format(name)
-    at = insertion(told.steps, name)
-    lines = plan_lines([*told.steps[:at], Step(sentence(text)), *told.steps[at:]], told.style.mark)
-    return flawed("wrong_complexity", lines, at, change, False, kept=True)
+    steps, slow, well = list(told.steps), Step(sentence(text)), kept_well(name, by_key, told.style)
+    stated = [i for i, step in enumerate(steps) if step.text != well and _states_dictionary(step.text, name)]
+    if stated and (not by_key or 0 in stated or any(steps[i].text.count("dictionary") > 1 for i in stated)):
+        return None
+    for i in stated:
+        steps[i] = replace(steps[i], text=steps[i].text.replace("dictionary", "list of pairs"))
+    remarks = [i for i, step in enumerate(steps) if step.text == well]
+    at = remarks[0] if remarks else insertion(steps, name)
+    lines = plan_lines([*steps[:at], slow, *steps[at + len(remarks) :]], told.style.mark)
+    return flawed("wrong_complexity", lines, min([at, *stated]), change, False, kept=True)
+
+
+def _states_dictionary(text: str, name: str) -> bool:
+    return "dictionary" in text and re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 
 def code_dumped(prepared: PreparedCode, rng: random.Random) -> Variant | None:

@@ -160,6 +160,38 @@ def test_an_edge_case_is_a_guard_before_the_main_work(source: str, kinds: list[s
     assert list(kinds_of_missing_cases(source).values()) == kinds
 
 
+@pytest.mark.parametrize("name", ["counts", "distinct"])
+def test_a_plan_does_not_state_two_structures_of_a_variable(seeds: dict[str, Seed], name: str) -> None:
+    source = seeds[name].solution.replace("    return kept", "    return [kept[i] for i in range(len(kept))]")
+    seed, replaced, added = replace(seeds[name], solution=source), 0, 0
+    program = Program.of(seed)
+    for number in range(STYLES):
+        style = Style(number)
+        steps = tell(program, style)
+        plan = replace(prepare(seed), told=Told(program, style, steps, {}))
+        variant = KINDS["wrong_complexity"].make(plan, random.Random(number))
+        assert variant is not None
+        lines = variant.reasoning.split("\n")
+        assert sum(" rather than " in line for line in lines) == 1
+        stated = [line for line in lines if "dictionary" in line]
+        assert all("list of pairs rather than a dictionary" in line for line in stated)
+        assert len(stated) == (name == "counts")
+        first = lines[variant.first_wrong_step]
+        assert "list of pairs" in first if name == "counts" else "linked list rather" in first
+        replaced += len(lines) == len(steps)
+        added += len(lines) == len(steps) + 1
+    assert replaced
+    assert added
+    assert replaced + added == STYLES
+
+
+def test_what_is_given_as_a_dictionary_is_one() -> None:
+    source = "def f(d, keys):\n    return [d[key] for key in keys]\n"
+    seed = Seed("f", "", source, task_type="code", tests="assert f({1: 2}, [1]) == [2]", entry_point="f")
+    found = [KINDS["wrong_complexity"].make(prepare(seed), random.Random(draw)) for draw in range(4)]
+    assert found == [None] * 4
+
+
 BRANCHES = """\
 def dog_age(h_age, pairs):
     if h_age < 0:
