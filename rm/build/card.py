@@ -34,7 +34,8 @@ class Tally:
         groups: how many.
         positives, negatives: number of such traces in a group -> number of groups.
         kinds: traces of each kind of flaw; `retold` by the kind of a sound trace in other words.
-        answer_kept: of each kind, traces that lead to the right answer all the same.
+        answer_kept: of each kind, traces that lead to the right answer all the same, as far as that is known: of plans
+            for programs, those of a kind that is right by its rule, and no others where their program was not run.
         tested: of each kind, traces whose program was run on the seed's tests (`gates.run_tests`).
         first_wrong_step: of flawed traces, 0-based -> how many.
         labels: dimension -> level -> traces; `totals` in tenths.
@@ -187,8 +188,17 @@ def tests_told(card: Card) -> str:
 
 
 def _kind_rows(card: Card) -> list[tuple[str, ...]]:
-    kept, counts = card.tally.answer_kept, card.tally.kinds.most_common()
-    return [(kind, f"{count:,}", f"{kept[kind]:,}", card.kinds.get(kind, "")) for kind, count in counts]
+    counts = card.tally.kinds.most_common()
+    return [(kind, f"{count:,}", _right_told(card, kind), card.kinds.get(kind, "")) for kind, count in counts]
+
+
+def _right_told(card: Card, kind: str) -> str:
+    """How many flawed traces of a kind lead to the right answer all the same. What a plan for a program leads to is
+    known only by running it, unless the rule of its kind tells."""
+    kept, tested, count = card.tally.answer_kept[kind], card.tally.tested[kind], card.tally.kinds[kind]
+    if kept or card.config["task"] != "code" or tested == count:
+        return f"{kept:,}"
+    return f"0 of {tested:,} run" if tested else "not run"
 
 
 def _label_table(tally: Tally) -> list[str]:

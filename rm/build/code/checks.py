@@ -19,6 +19,7 @@ from rm.build.draft import Draft, Setup, draft, sift
 from rm.build.kinds import Variant
 from rm.build.pipeline import Maker, rule_labels
 from rm.build.seed import Seed
+from rm.errors import ConfigError
 from rm.uplift.loop import LoopThread
 from rm.uplift.problems import Problem
 from rm.uplift.read import parse_problem
@@ -109,6 +110,16 @@ def sandbox_of(config: BuildConfig) -> Sandbox:
     return Sandbox(LIMITS, _workers(config), unsafe_subprocess=gates.unsafe_subprocess)
 
 
+async def start_tests(sandbox: Sandbox) -> None:
+    """Start the sandbox of a build. Raises: ConfigError where this machine carries none, with the options that do
+    without."""
+    try:
+        await sandbox.start()
+    except ConfigError as error:
+        options = "--gates.run_tests false leaves the tests out, --gates.unsafe_subprocess true runs plain processes"
+        raise ConfigError(f"gates.run_tests: {error} Options: {options}.") from None
+
+
 def by_tested_rule(config: BuildConfig) -> Maker:
     """The maker that uses rules, and asks the tests of every seed about their flaws (`confirmed`). Rules run in one
     process, programs in as many as the configuration says.
@@ -125,7 +136,7 @@ def by_tested_rule(config: BuildConfig) -> Maker:
             return sift(await confirmed(draft(seed, setup), sandbox), setup).line()
 
         try:
-            loop.wait(sandbox.start())
+            loop.wait(start_tests(sandbox))
             yield from loop.in_order(line, seeds, at_once=2 * _workers(config))
         finally:
             loop.wait(sandbox.close())

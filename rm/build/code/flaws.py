@@ -16,7 +16,7 @@ from rm.build.code.plans import Step, plan_lines, sentence
 from rm.build.code.prepared import PreparedCode, Told
 from rm.build.code.rewrites import reads, writes
 from rm.build.code.syntax import Unwordable, listed, parsed
-from rm.build.code.telling import insertion, tell
+from rm.build.code.telling import insertion, kept_well, tell
 from rm.build.kinds import Variant
 
 _TRIED = 16
@@ -121,6 +121,8 @@ def slow_structure(prepared: PreparedCode, rng: random.Random) -> Variant | None
 
 
 def _kept_as(told: Told, name: str, by_key: bool, rng: random.Random) -> Variant | None:
+    """A variable kept in a slow structure, whatever else the plan says of its structure being changed with it; None
+    where that cannot be, as the input is such."""
     if by_key:
         forms = (
             "Keep {} as a list of pairs rather than a dictionary, to be searched from its start for every key",
@@ -134,9 +136,20 @@ def _kept_as(told: Told, name: str, by_key: bool, rng: random.Random) -> Variant
         )
         change = f"{name} is a linked list that is walked from its head, where an array gives an element at once"
     text = rng.choice(forms).format(name)
-    at = insertion(told.steps, name)
-    lines = plan_lines([*told.steps[:at], Step(sentence(text)), *told.steps[at:]], told.style.mark)
-    return flawed("wrong_complexity", lines, at, change, False, kept=True)
+    steps, slow, well = list(told.steps), Step(sentence(text)), kept_well(name, by_key, told.style)
+    stated = [i for i, step in enumerate(steps) if step.text != well and _states_dictionary(step.text, name)]
+    if stated and (not by_key or 0 in stated or any(steps[i].text.count("dictionary") > 1 for i in stated)):
+        return None
+    for i in stated:
+        steps[i] = replace(steps[i], text=steps[i].text.replace("dictionary", "list of pairs"))
+    remarks = [i for i, step in enumerate(steps) if step.text == well]
+    at = remarks[0] if remarks else insertion(steps, name)
+    lines = plan_lines([*steps[:at], slow, *steps[at + len(remarks) :]], told.style.mark)
+    return flawed("wrong_complexity", lines, min([at, *stated]), change, False, kept=True)
+
+
+def _states_dictionary(text: str, name: str) -> bool:
+    return "dictionary" in text and re.search(rf"\b{re.escape(name)}\b", text) is not None
 
 
 def code_dumped(prepared: PreparedCode, rng: random.Random) -> Variant | None:
@@ -174,7 +187,10 @@ class _Undocumented(ast.NodeTransformer):
 
 
 def _has_code(node: ast.stmt, text: str) -> bool:
-    """Whether its code gives away more than its words, which may be a formula already."""
+    """Whether its code gives away more than its words, which may be a formula already; and is all that is told of it,
+    unlike that of a loop whose `else` has steps of its own."""
+    if isinstance(node, ast.For | ast.While) and node.orelse:
+        return False
     words, code = (re.findall(r"\w+|[^\w\s]", each.lower()) for each in (text, ast.unparse(node)))
     if difflib.SequenceMatcher(None, words, code).ratio() > _ALIKE:
         return False
@@ -251,7 +267,9 @@ def _vague(told: Told, node: ast.stmt | None, rng: random.Random) -> str:
 
 
 def _loop_names(node: ast.For) -> set[str]:
-    return {each.id for each in ast.walk(node.target) if isinstance(each, ast.Name)}
+    """What a loop, and loops in it, count or go over."""
+    loops = (each for each in ast.walk(node) if isinstance(each, ast.For))
+    return {each.id for loop in loops for each in ast.walk(loop.target) if isinstance(each, ast.Name)}
 
 
 def _used(told: Told, node: ast.stmt) -> set[str]:

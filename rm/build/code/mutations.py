@@ -209,17 +209,23 @@ def _dropped(
 def _edge_case(
     program: Program, place: Place, body: Sequence[ast.stmt], index: int
 ) -> Iterator[tuple[str, list[ast.stmt], str]]:
-    """A branch that ends early is gone; so is the test of a branch with another one."""
+    """A branch that ends early is gone, or one that has another one beside it, or the test of a branch.
+
+    Only what treats a special case before the main work is an edge case (`rewrites.edge_case`); a branch that the task
+    is about is a missed constraint. One that ends a loop goes nowhere: without it most results are the same, later.
+    """
     statement = body[index]
     if not isinstance(statement, ast.If):
         return
     condition = program.words.condition(statement.test)
     ends = isinstance(statement.body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break)
-    if ends and not statement.orelse and index + 1 < len(body):
-        yield "missing_edge_case", [*body[:index], *body[index + 1 :]], f"the case that {condition} is not treated"
-    elif statement.orelse and not rewrites.truth_branch(statement):
-        kind = "missing_edge_case" if ends else "missed_constraint"
-        yield kind, [*body[:index], *statement.orelse, *body[index + 1 :]], f"the case that {condition} is not treated"
+    rest = [*statement.orelse, *body[index + 1 :]]
+    special = isinstance(place.node, ast.FunctionDef) and rewrites.edge_case(statement, body[:index], rest)
+    kind = "missing_edge_case" if special else "missed_constraint"
+    if isinstance(statement.body[-1], ast.Break) and not statement.orelse:
+        return
+    if (ends and rest and not statement.orelse) or (statement.orelse and not rewrites.truth_branch(statement)):
+        yield kind, [*body[:index], *rest], f"the case that {condition} is not treated"
     elif not ends and not statement.orelse:
         change = f"it no longer depends on whether {condition}"
         yield "missed_constraint", [*body[:index], *statement.body, *body[index + 1 :]], change

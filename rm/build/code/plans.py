@@ -59,7 +59,8 @@ class Step:
     Args:
         text: a sentence, without a mark.
         depth: 0, or how many loops, branches and helpers it stands in.
-        node: the statement that it tells of; None for what is told of no statement (the task, a helper's name).
+        node: the statement that it tells of, with every condition that it tells; None for what is told of no statement
+            (the task, a helper's name, one of several branches).
         whole: it tells all of the statement; else only its head, and further steps follow.
     """
 
@@ -179,9 +180,9 @@ class _Teller:
             case ast.If():
                 yield from self._branches(node, depth)
             case ast.For():
-                yield from self._loop(f"for {self.words.loop(node.target, node.iter)}", node, depth)
+                yield from self._loop(f"for {self.words.loop(node.target, node.iter)}", node, depth, node)
             case ast.While():
-                yield from self._loop(self._while(node), node, depth)
+                yield from self._loop(self._while(node), node, depth, node)
             case ast.Try():
                 yield Step("Try the following:", depth)
                 yield from self.block(node.body, depth + 1)
@@ -197,7 +198,7 @@ class _Teller:
             return "repeat until the loop is stopped"
         return f"{self.style.pick('while', ('while', 'as long as'))} {self.words.condition(node.test)}"
 
-    def _loop(self, head: str, node: ast.For | ast.While, depth: int) -> Iterator[Step]:
+    def _loop(self, head: str, node: ast.For | ast.While, depth: int, outermost: ast.For | ast.While) -> Iterator[Step]:
         inner = node.body[0]
         if (
             self.style.compact
@@ -205,13 +206,13 @@ class _Teller:
             and isinstance(inner, ast.For)
             and not (inner.orelse or node.orelse)
         ):
-            yield from self._loop(f"{head} and {self.words.loop(inner.target, inner.iter)}", inner, depth)
+            yield from self._loop(f"{head} and {self.words.loop(inner.target, inner.iter)}", inner, depth, outermost)
             return
         if (inline := self._inline(node.body)) and len(head) + len(inline) <= _LONGEST_INLINE:
-            yield Step(sentence(f"{head}, {inline}"), depth, node)
+            yield Step(sentence(f"{head}, {inline}"), depth, outermost)
         else:
             start = sentence(head).rstrip(".") + self.style.pick("do", (":", ", do the following:"))
-            yield Step(start, depth, node, whole=False)
+            yield Step(start, depth, outermost, whole=False)
             yield from self.block(node.body, depth + 1)
         if node.orelse:
             yield Step("If the loop was not stopped early:", depth)
@@ -232,7 +233,7 @@ class _Teller:
             return
         for (head, body), text in zip(branches, inline, strict=True):
             if text and len(text) <= _LONGEST_INLINE:
-                yield Step(sentence(f"{head}, {text}"), depth, body[0] if len(body) == 1 else None)
+                yield Step(sentence(f"{head}, {text}"), depth, node if len(branches) == 1 else None)
             else:
                 yield Step(sentence(f"{head}:"), depth, whole=False)
                 yield from self.block(body, depth + 1)

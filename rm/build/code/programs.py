@@ -44,7 +44,8 @@ class Program:
         types: name of a variable -> name of its type, where it is clear.
         imports: name -> what it stands for, with its module.
         cases: (input, result) of given tests that are short, in words.
-        structures: (variable, whether it is looked up by key rather than by index) of all that is read by subscript.
+        structures: (variable, whether it is looked up by key rather than by index) of all that is read by subscript,
+            but for texts and tuples.
         returns: whether the main function returns a value.
     """
 
@@ -92,8 +93,9 @@ def _structures(tree: ast.Module, types: Mapping[str, str]) -> tuple[tuple[str, 
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in variables):
             continue
-        if not isinstance(node.slice, ast.Slice | ast.Constant | ast.UnaryOp):
-            found[node.value.id] = types.get(node.value.id) == "dict"
+        kind = types.get(node.value.id, "")
+        if not isinstance(node.slice, ast.Slice | ast.Constant | ast.UnaryOp) and kind in ("dict", "list", ""):
+            found[node.value.id] = kind == "dict"
     return tuple(sorted(found.items()))
 
 

@@ -85,6 +85,7 @@ _DROPPED_CALLS = {"sorted", "abs", "set", "round"}
 _DROPPED_METHODS = {"lower", "upper", "strip"}
 _SLOW = {"sorted", "max", "min"}
 _COUNTED = re.compile(r"\{(\d+)(,?)(\d*)\}")
+_REPEATED = (ast.For, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
 _ANCHORS = ("^", "$", r"\b", r"\B")
 
 
@@ -151,6 +152,44 @@ def reads(node: ast.stmt) -> set[str]:
     }
 
 
+def edge_case(node: ast.If, before: Sequence[ast.stmt], rest: Sequence[ast.stmt]) -> bool:
+    """Whether a branch of a function treats a special case before the main work, which stands after it.
+
+    Args:
+        node: the branch: it has to raise, or to return what needs no computing.
+        before: statements of the function before it: no loop may be among them.
+        rest: those that are reached where the condition does not hold: they compute something, and return something
+            that is not always another constant (else the branch is one half of the answer, not a special case).
+    """
+    [end, *more] = node.body
+    late = any(isinstance(part, ast.For | ast.While) for each in before for part in ast.walk(each))
+    if late or more or not isinstance(end, ast.Return | ast.Raise) or not any(_computes(each) for each in rest):
+        return False
+    if isinstance(end, ast.Raise) or end.value is None or isinstance(end.value, ast.Name):
+        return True
+    others = [part.value for each in rest for part in ast.walk(each) if isinstance(part, ast.Return) and part.value]
+    alike = any(not _written_out(other) or ast.dump(other) == ast.dump(end.value) for other in others)
+    return _written_out(end.value) and alike
+
+
+def _written_out(node: ast.expr | None) -> bool:
+    """Whether it is written out: a number, a text, an empty list, nothing."""
+    return node is None or not any(isinstance(each, ast.Name | ast.Call | ast.Attribute) for each in ast.walk(node))
+
+
+def _at_hand(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Name) or _written_out(node)
+
+
+def _computes(node: ast.stmt) -> bool:
+    """Whether it loops, or makes something that is not at hand."""
+    return any(
+        isinstance(each, ast.For | ast.While | ast.AugAssign)
+        or (isinstance(each, ast.Assign | ast.Return | ast.Expr) and not _at_hand(each.value))
+        for each in ast.walk(node)
+    )
+
+
 def truth_branch(node: ast.If) -> bool:
     """Whether both branches only return, true and false."""
     bodies = [*node.body, *node.orelse]
@@ -214,7 +253,10 @@ def _if_expression(words: Words, node: ast.IfExp, parents: Parents) -> Iterator[
     if isinstance(node.body, ast.Constant) and isinstance(node.orelse, ast.Constant):
         yield Rewrite("wrong_condition", ast.IfExp(node.test, node.orelse, node.body))
         return
-    yield Rewrite("missing_edge_case", node.orelse if isinstance(node.body, ast.Constant) else node.body)
+    kept, gone = (node.orelse, node.body) if _written_out(node.body) else (node.body, node.orelse)
+    repeated = any(isinstance(each, _REPEATED) for each in parents)
+    special = _written_out(gone) and not _at_hand(kept) and not repeated
+    yield Rewrite("missing_edge_case" if special else "missed_constraint", kept)
 
 
 def _binary(words: Words, node: ast.BinOp, parents: Parents) -> Iterator[Rewrite]:

@@ -70,7 +70,7 @@ def _remarked(steps: Sequence[Step], program: Program, style: Style) -> tuple[St
     named = program.structures
     if remark == "structure" and named:
         name, by_key = named[0]
-        told.insert(insertion(told, name), Step(sentence(_kept_well(name, by_key, style))))
+        told.insert(insertion(told, name), Step(kept_well(name, by_key, style)))
     if remark == "form" and program.returns:
         forms = (
             "the result is returned; do not print it",
@@ -113,7 +113,8 @@ def _reasons(step: Step, program: Program) -> tuple[str, ...]:
     return ()
 
 
-def _kept_well(name: str, by_key: bool, style: Style) -> str:
+def kept_well(name: str, by_key: bool, style: Style) -> str:
+    """The remark that a variable is a dictionary, or an array."""
     if by_key:
         forms = (
             "Keep {} as a dictionary rather than a list of pairs, which would be searched from its start for every key",
@@ -124,4 +125,4 @@ def _kept_well(name: str, by_key: bool, style: Style) -> str:
             "Keep {} as an array rather than a linked list, which would be walked from its head for every index",
             "Store {} as an array rather than a linked list, whose nodes would be followed to reach an element",
         )
-    return style.pick("kept", forms).format(name)
+    return sentence(style.pick("kept", forms).format(name))

@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import Any
 
 from rm.build.choose import choose
-from rm.build.code.checks import confirmed, sandbox_of
+from rm.build.code.checks import confirmed, sandbox_of, start_tests
 from rm.build.config import BuildConfig
 from rm.build.draft import Draft, Setup, draft, seed_problem, sift
 from rm.build.kinds import Kind
@@ -100,7 +100,7 @@ class _Maker:
         """The gates get a thread of their own, and only one: they compute, and several would take turns."""
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
         if self._sandbox is not None:
-            await self._sandbox.start()
+            await start_tests(self._sandbox)
 
     async def line(self, seed: Seed) -> bytes:
         """The line of a seed's outcome. Raises: BudgetSpent, ConfigError, RunError as `Model.ask`."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from rm.build.card import Card
+from rm.build.card import Card, Tally, _kind_rows
 from rm.build.code import KINDS, prepare
 from rm.build.code.checks import confirmed, fails_tests, mutated_program, share_passed
 from rm.build.config import AuditConfig, BuildConfig, GatesConfig
@@ -27,9 +27,12 @@ from rm.build.kinds import Unusable, Variant
 from rm.build.pipeline import build_groups
 from rm.build.read_seeds import file_rows
 from rm.build.seed import Seed
+from rm.config import load_config
 from rm.errors import ConfigError
 from rm.groups import load_groups
 from rm.uplift.sandbox import Sandbox
+
+CONFIG = Path(__file__).parents[3] / "configs" / "build-code.yaml"
 
 
 def mutants(seed: Seed, generator: int = 0) -> list[Variant]:
@@ -135,6 +138,13 @@ def walls() -> bool:
         return False
 
 
+def right_answers(card: Path) -> dict[str, str]:
+    """The column on right answers, by kind, of a data card."""
+    table = card.read_text().partition("| right answer all the same |")[2].partition("\n## ")[0]
+    rows = (line.split(" | ") for line in table.splitlines() if line.startswith("| ") and "---" not in line)
+    return {cells[0].removeprefix("| "): cells[2] for cells in rows}
+
+
 def built(rows: Path, out: Path, **gates: Any) -> Card:
     config = BuildConfig(task="code", workers=2, audit=AuditConfig(groups=0), gates=GatesConfig(**gates))
     return build_groups(config, lambda refused: file_rows([rows], refused), out, files=[rows]).card
@@ -151,6 +161,9 @@ def test_a_build_runs_the_tests_where_it_is_asked_to_and_says_so(rows, walls, tm
     assert any(reason.endswith("its program passes every test") for reason in card.dropped)
     told = f"the programs of {len(shares)} of {len(entries)} flawed plans came out as their kind says"
     assert told in (tmp_path / "tested.card.md").read_text()
+    right = right_answers(tmp_path / "tested.card.md")
+    assert right["vague_step"] == "not run"  # it has no program
+    assert all(right[kind] == "0" for kind, run in card.tally.tested.items() if run == card.tally.kinds[kind])
     built(rows, tmp_path / "again.jsonl", **tested)
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "tested.jsonl").read_bytes()
 
@@ -162,13 +175,36 @@ def test_a_build_runs_no_program_unasked_and_says_so(rows, tmp_path, monkeypatch
     assert "- tests: not run; that a flawed plan gives a wrong program rests on the rule of its kind alone\n" in (
         (tmp_path / "groups.card.md").read_text()
     )
+    assert right_answers(tmp_path / "groups.card.md") == {
+        kind: f"{card.tally.kinds[kind]}" if card.tally.answer_kept[kind] else "not run" for kind in card.tally.kinds
+    }
+    assert {"not run"} < set(right_answers(tmp_path / "groups.card.md").values())
 
 
 def test_where_there_is_no_sandbox_a_build_says_so_and_leaves_nothing(rows, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ConfigError, match="unsafe_subprocess"):
+    with pytest.raises(
+        ConfigError, match=r"bubblewrap.* --gates\.run_tests false leaves the tests out, --gates\.unsafe_"
+    ):
         built(rows, tmp_path / "groups.jsonl", run_tests=True)
     assert [path.name for path in tmp_path.iterdir()] == [rows.name]
+
+
+def test_the_shipped_configuration_runs_the_tests(rows, walls, tmp_path) -> None:
+    overrides = {"audit.groups": ["0"], "rebalance.enabled": ["false"], "workers": ["2"]}
+    overrides |= {} if walls else {"gates.run_tests": ["false"]}  # as its error says
+    config = load_config(BuildConfig, CONFIG, overrides)
+    assert load_config(BuildConfig, CONFIG).gates.run_tests
+    assert not BuildConfig().gates.run_tests
+    card = build_groups(config, lambda refused: file_rows([rows], refused), tmp_path / "a.jsonl", files=[rows]).card
+    assert bool(card.tally.tested.total()) is walls
+
+
+def test_a_program_that_was_not_run_is_not_said_to_be_wrong() -> None:
+    tally = Tally(kinds=Counter(a=3, b=3, c=3, d=3), tested=Counter(a=3, b=2), answer_kept=Counter(d=3))
+    card = Card({}, {}, tally, {}, None, None, "", {"task": "code"}, {}, {})
+    assert [row[2] for row in _kind_rows(card)] == ["0", "0 of 2 run", "not run", "3"]
+    assert [row[2] for row in _kind_rows(replace(card, config={"task": "math"}))] == ["0", "0", "0", "3"]
 
 
 def test_problems_of_math_have_no_tests(tmp_path) -> None:

@@ -12,6 +12,11 @@ import pytest
 from rm.build.code import KINDS, prepare
 from rm.build.code.checks import mutated_program
 from rm.build.code.labels import DIMENSIONS, labels_of, regraded, total_of
+from rm.build.code.mutations import mutants
+from rm.build.code.plans import STYLES, Style
+from rm.build.code.prepared import Told
+from rm.build.code.programs import Program
+from rm.build.code.telling import tell
 from rm.build.kinds import Variant
 from rm.build.seed import Seed
 from rm.rubric import Rubric
@@ -105,6 +110,130 @@ def test_a_leak_is_graded_by_how_much_it_gives_away(seeds: dict[str, Seed]) -> N
     whole = next(variant for variant in made(seeds["primes"], "code_dumped", 60) if variant.labels["non_leakage"] == 0)
     assert "def count_primes(limit):" in whole.reasoning
     assert {variant.labels["non_leakage"] for variant in made(seeds["primes"], "outputs_given", 20)} == {1, 2}
+
+
+def kinds_of_missing_cases(source: str) -> dict[str, str]:
+    """What is said of each case that is left out -> the kind of the flaw."""
+    seed = Seed("f", "Write a function to do it.", source, task_type="code", entry_point="f")
+    return {
+        mutant.change: mutant.kind
+        for mutant in mutants(Program.of(seed))
+        if mutant.change.endswith("is not treated") or " otherwise” is right" in mutant.change
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "kinds"),
+    [
+        ("def f(n):\n    if n < 2:\n        return 0\n    return sum(range(n))", ["missing_edge_case"]),
+        ("def f(n):\n    if n < 2:\n        raise ValueError\n    return n * n", ["missing_edge_case"]),
+        ("def f(n):\n    if n < 2:\n        return n\n    else:\n        return f(n - 1)", ["missing_edge_case"]),
+        (
+            "def f(n):\n    if n < 2:\n        return False\n    for d in range(2, n):\n        if n % d == 0:\n"
+            "            return False\n        n += 1\n    return True",
+            ["missing_edge_case", "missed_constraint"],
+        ),
+        ("def f(xs):\n    return max(xs) if xs else 0", ["missing_edge_case"]),
+        ("def f(n):\n    if n < 2:\n        return\n    print(n * n)", ["missing_edge_case"]),
+        # what the task is about
+        (
+            "def f(x):\n    y = x ^ (x >> 1)\n    if y & 1:\n        return True\n    return False",
+            ["missed_constraint"],
+        ),
+        (
+            "def f(x):\n    y = x * 2\n    if y > 4:\n        return 'a'\n    y += 1\n    return 'b'",
+            ["missed_constraint"],
+        ),
+        ("def f(x):\n    if x > 1:\n        return x * 2\n    return x * 3", ["missed_constraint"]),
+        ("def f(a, b):\n    return a if a > b else b", ["missed_constraint"]),
+        ("def f(xs):\n    return sum([x * x if x > 0 else 0 for x in xs])", ["missed_constraint"]),
+        (
+            "def f(xs):\n    s = 0\n    for x in xs:\n        if x < 0:\n            continue\n        s += x\n"
+            "    return s",
+            ["missed_constraint"],
+        ),
+        # without it, the loop goes on
+        ("def f(xs):\n    for x in xs:\n        if x < 0:\n            break\n        x += 1\n    return x", []),
+    ],
+)
+def test_an_edge_case_is_a_guard_before_the_main_work(source: str, kinds: list[str]) -> None:
+    assert list(kinds_of_missing_cases(source).values()) == kinds
+
+
+@pytest.mark.parametrize("name", ["counts", "distinct"])
+def test_a_plan_does_not_state_two_structures_of_a_variable(seeds: dict[str, Seed], name: str) -> None:
+    source = seeds[name].solution.replace("    return kept", "    return [kept[i] for i in range(len(kept))]")
+    seed, replaced, added = replace(seeds[name], solution=source), 0, 0
+    program = Program.of(seed)
+    for number in range(STYLES):
+        style = Style(number)
+        steps = tell(program, style)
+        plan = replace(prepare(seed), told=Told(program, style, steps, {}))
+        variant = KINDS["wrong_complexity"].make(plan, random.Random(number))
+        assert variant is not None
+        lines = variant.reasoning.split("\n")
+        assert sum(" rather than " in line for line in lines) == 1
+        stated = [line for line in lines if "dictionary" in line]
+        assert all("list of pairs rather than a dictionary" in line for line in stated)
+        assert len(stated) == (name == "counts")
+        first = lines[variant.first_wrong_step]
+        assert "list of pairs" in first if name == "counts" else "linked list rather" in first
+        replaced += len(lines) == len(steps)
+        added += len(lines) == len(steps) + 1
+    assert replaced
+    assert added
+    assert replaced + added == STYLES
+
+
+def test_what_is_given_as_a_dictionary_is_one() -> None:
+    source = "def f(d, keys):\n    return [d[key] for key in keys]\n"
+    seed = Seed("f", "", source, task_type="code", tests="assert f({1: 2}, [1]) == [2]", entry_point="f")
+    found = [KINDS["wrong_complexity"].make(prepare(seed), random.Random(draw)) for draw in range(4)]
+    assert found == [None] * 4
+
+
+BRANCHES = """\
+def dog_age(h_age, pairs):
+    if h_age < 0:
+        exit()
+    elif h_age <= 2:
+        d_age = h_age * 10.5
+    else:
+        d_age = 21 + (h_age - 2) * 4
+    for a, b in pairs:
+        for other in (a, b):
+            d_age += other * 2
+    for a, b in pairs:
+        if a == b:
+            d_age = a * 7 + b
+            break
+    else:
+        d_age = d_age * 3 + 1
+    if d_age > 100:
+        d_age = d_age * 2 - 1
+    return d_age
+"""
+
+
+@pytest.mark.parametrize("compact", [True, False])
+def test_a_dumped_step_keeps_its_condition_and_its_loops(compact: bool) -> None:
+    seed = Seed("dog", "Write a function to find the age.", BRANCHES, task_type="code", entry_point="dog_age")
+    program = Program.of(seed)
+    dumped = set()
+    for number in range(STYLES):
+        style = Style(number, compact)
+        plan = replace(prepare(seed), told=Told(program, style, tell(program, style), {}))
+        for draw in range(20):
+            variant = KINDS["code_dumped"].make(plan, random.Random(draw))
+            if variant.labels["non_leakage"] > 0:
+                step, code = variant.why.split("“")[1].split("”")[0], variant.reasoning
+                dumped.add(step)
+                assert "therwise" not in step
+                assert not step.startswith("If ") or "if d_age > 100:" in code
+                assert " and each element other" not in step or "for a, b in pairs:" in code
+                assert code.count("therwise") == "\n".join(step.text for step in plan.told.steps).count("therwise")
+    assert any(step.startswith("If d_age is greater than 100") for step in dumped)
+    assert any(" other " in step for step in dumped)
 
 
 def test_labels_follow_reach_and_place() -> None:
