@@ -92,7 +92,7 @@ def surface_table(path: str, config: BuildConfig, count: int, out: Path) -> None
     card = build_groups(config, lambda refused: drawn(path, count, refused), out, files=[path]).card
     seconds = time.perf_counter() - start
     if card.audit is None or card.before is None:
-        raise SystemExit("The configuration has to audit and to rebalance: audit.groups, rebalance.enabled.")
+        raise SystemExit("The configuration has to audit: audit.groups.")
     print(
         f"{card.tally.groups:,} groups of {card.seeds['read']:,} problems in {seconds:.0f} s; "
         f"audited: {card.audit['groups']:,}.\n"
@@ -122,6 +122,7 @@ def main() -> None:
     kinds_table(given.source, given.problems)
     if given.groups:
         config = replace(load_config(BuildConfig, given.config), workers=1)
+        config = replace(config, rebalance=replace(config.rebalance, enabled=True))  # to have both sides of the table
         with tempfile.TemporaryDirectory() as folder:
             surface_table(given.source, config, given.groups, Path(folder) / "groups.jsonl")
 
