@@ -17,7 +17,7 @@ import ast
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -134,9 +134,9 @@ def read_seeds(
     check_fields(fields)
     seen, names = set[int](), dict[str, str]()
     for value, file, line in rows:
-        name = names.setdefault(file, "") or _name_of(file, names)
-        names[file] = name
-        seed = _Row(value, file, line, task, fields, refused).seed(source, name)
+        if file not in names:
+            names[file] = _name_of(file, set(names.values()))
+        seed = _Row(value, file, line, task, fields, refused).seed(source, names[file])
         if seed is None:
             continue
         key = hash(seed.problem_id)  # 8 bytes an id; a chance of 1e-8 among a million to refuse a row too many
@@ -148,7 +148,7 @@ def read_seeds(
         yield seed
 
 
-def _name_of(file: str, names: Mapping[str, str]) -> str:
+def _name_of(file: str, taken: Collection[str]) -> str:
     """A short name of a file that no other file has: its own without endings, with folders before it where need be. A
     dataset saved by `datasets` goes by its folder."""
     path = PurePath(file)
@@ -156,9 +156,9 @@ def _name_of(file: str, names: Mapping[str, str]) -> str:
     name = path.name.split(".")[0]
     if path.suffix == ".arrow" and folders:
         name = folders.pop()
-    while name in names.values() and folders:
+    while name in taken and folders:
         name = f"{folders.pop()}/{name}"
-    return name if name not in names.values() else f"{name}-{len(names)}"
+    return f"{name}-{len(taken) + 1}" if name in taken else name
 
 
 class _Row:
@@ -182,8 +182,8 @@ class _Row:
         if POOLS[0] in self.row and not self._take_positive():
             return None
         # A solution may stand in the answer; the problem and the answer are asked for below.
-        absent = [(what, key) for what, key in self.fields.items() if key not in self.row]
-        absent = [(what, key) for what, key in absent if what not in ("problem", "answer")]
+        asked_below = ("problem", "answer")
+        absent = [(what, key) for what, key in self.fields.items() if key not in self.row and what not in asked_below]
         for what, key in absent:
             self.wrong(key, "a worked solution" if what == "solution" else f"the {what} of the problem", "missing")
         if absent:

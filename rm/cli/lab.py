@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -44,8 +43,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _run(args: argparse.Namespace) -> int:
     from rm.lab.arms import ARMS, chosen_runs
-    from rm.lab.experiment import ENOUGH_STEPS, open_experiment, prepare, run_all, stored_size
-    from rm.lab.outcome import findings, format_results
+    from rm.lab.experiment import open_experiment, prepare, run_all, stored_size
+    from rm.lab.outcome import format_results
     from rm.lab.page import write_report
 
     out, size = Path(args.out), _size(args)
@@ -65,12 +64,12 @@ def _run(args: argparse.Namespace) -> int:
     if not args.report:
         prepare(out, size, dict.fromkeys(["listwise", *(ARMS[name].judge for name, _ in runs)]), say)
         failed = run_all(out, runs, args.workers, say)
-    results = write_report(out, size)
+    results, findings = write_report(out, size)
     if args.json:
-        print(json.dumps(json.loads((out / "table.json").read_text(encoding="utf-8")), indent=2))
+        print((out / "table.json").read_text(encoding="utf-8"), end="")
     else:
         print(format_results(results))
-        print("\n" + "\n".join(f"* {finding.text}" for finding in findings(results, size.steps >= ENOUGH_STEPS)))
+        print("\n" + "\n".join(f"* {finding.text}" for finding in findings))
         print(f"\nReport: {out / 'report.html'}", file=sys.stderr)
     if failed:
         names = ", ".join(f"{arm}/{seed}" for arm, seed in failed)

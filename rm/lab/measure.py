@@ -70,15 +70,14 @@ def measure_planner(
         ConfigError: no such model.
         RunError: an executor or a verifier cannot go on.
     """
-    loop = LoopThread("planner and executors")  # not the caller's: a notebook's runs already
-    completions = loop.wait(_write(planner, stories, protocol))
-    traces = [[extract_reasoning(each.text).text for each in row] for row in completions]
-    problems = [
-        replace(uplift_problem(story, str(number)), traces=tuple(Trace(text) for text in texts))
-        for number, (story, texts) in enumerate(zip(stories, traces, strict=True))
-    ]
-    read = {name: loop.wait(_read(path, problems, protocol)) for name, path in EXECUTORS.items()}
-    loop.stop()
+    with LoopThread("planner and executors") as loop:  # not the caller's: a notebook's runs already
+        completions = loop.wait(_write(planner, stories, protocol))
+        traces = [[extract_reasoning(each.text).text for each in row] for row in completions]
+        problems = [
+            replace(uplift_problem(story, str(number)), traces=tuple(Trace(text) for text in texts))
+            for number, (story, texts) in enumerate(zip(stories, traces, strict=True))
+        ]
+        read = {name: loop.wait(_read(path, problems, protocol)) for name, path in EXECUTORS.items()}
     judged = iter(_scores(judge, problems))
     rows = []
     for number, story in enumerate(stories):
@@ -101,11 +100,11 @@ def measure_planner(
 def measure_alone(stories: Sequence[Story], protocol: Protocol) -> dict[str, float]:
     """Each executor's success rate without a trace."""
     problems = [uplift_problem(story, str(number)) for number, story in enumerate(stories)]
-    loop, rates = LoopThread("executors"), {}
-    for name, path in EXECUTORS.items():
-        results = loop.wait(_read(path, problems, protocol)).values()
-        rates[name] = sum(each.baseline_successes for each in results) / sum(each.baseline_runs for each in results)
-    loop.stop()
+    rates = {}
+    with LoopThread("executors") as loop:
+        for name, path in EXECUTORS.items():
+            results = loop.wait(_read(path, problems, protocol)).values()
+            rates[name] = sum(each.baseline_successes for each in results) / sum(each.baseline_runs for each in results)
     return rates
 
 
@@ -164,8 +163,4 @@ def _scores(judge: RewardScorer | None, problems: Sequence[Problem]) -> list[flo
 
 
 def _rate(result: TraceResult) -> float | None:
-    return _share(result.successes, result.runs)
-
-
-def _share(successes: float, runs: int) -> float | None:
-    return successes / runs if runs else None
+    return result.successes / result.runs if result.runs else None

@@ -33,9 +33,14 @@ class Measure:
         return f"{100 * value:.1f}%" if self.share else f"{value:.1f}"
 
     def difference(self, found: Difference) -> str:
-        """As `+3.1 points (0.2 to 6.0)`."""
-        scale, unit = (100, " points") if self.share else (1, "")
-        return f"{scale * found.difference:+.1f}{unit} ({scale * found.low:+.1f} to {scale * found.high:+.1f})"
+        """As `+3.1 points (+0.2 to +6.0)`."""
+        change, interval = self.figures(found)
+        return f"{change} points {interval}" if self.share else f"{change} {interval}"
+
+    def figures(self, found: Difference) -> tuple[str, str]:
+        """As `+3.1` and `(+0.2 to +6.0)`."""
+        scale = 100 if self.share else 1
+        return f"{scale * found.difference:+.1f}", f"({scale * found.low:+.1f} to {scale * found.high:+.1f})"
 
 
 MEASURES: Mapping[str, Measure] = {

@@ -13,6 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from rm.evaluate import svg
+from rm.evaluate.format import Finding
 from rm.evaluate.report import render_template
 from rm.files import write_text_whole
 from rm.lab.arms import ARMS, BASE, BASELINE_RUNS, RUNS
@@ -72,9 +73,10 @@ def done_seeds(out: Path, arm: str) -> list[int]:
     return [seed for seed in seeds if is_done(out, arm, seed)]
 
 
-def write_report(out: Path, size: Size) -> dict[str, Result]:
-    """Writes the files of what is done so far, and gives what they are made of."""
+def write_report(out: Path, size: Size) -> tuple[dict[str, Result], list[Finding]]:
+    """Writes the files of what is done so far, and gives what they are made of: results by arm, and what they show."""
     results = read_results(out)
+    shown = findings(results, size.steps >= ENOUGH_STEPS)
     curves = _curves(out, [name for name in results if name != BASE])
     write_text_whole(out / "table.json", json.dumps(table_json(results), indent=2) + "\n", force=True)
     alone = json.loads((out / BASE / ALONE).read_text(encoding="utf-8"))
@@ -83,7 +85,7 @@ def write_report(out: Path, size: Size) -> dict[str, Result]:
         colours=COLOURS,
         levels=f"{LEVELS[0]} to {LEVELS[-1]}",
         runs=sum(len(result.seeds) for name, result in results.items() if name != BASE),
-        findings=findings(results, size.steps >= ENOUGH_STEPS),
+        findings=shown,
         measures=MEASURES,
         rows=[_row(result, results.get(REFERENCE)) for result in results.values()],
         reference=REFERENCE,
@@ -98,7 +100,7 @@ def write_report(out: Path, size: Size) -> dict[str, Result]:
     (out / "curves").mkdir(exist_ok=True)
     for curve in curves:
         write_text_whole(out / "curves" / f"{curve.key}.svg", standalone(curve.drawing), force=True)
-    return results
+    return results, shown
 
 
 def standalone(drawing: Markup) -> str:
@@ -137,7 +139,7 @@ def _row(result: Result, reference: Result | None) -> _RowShown:
     for measure in MEASURES:
         against = ""
         if reference is not None and result.arm not in (REFERENCE, BASE):
-            against = MEASURES[measure].difference(compare_arms(result, reference, measure)).replace(" points", "")
+            against = " ".join(MEASURES[measure].figures(compare_arms(result, reference, measure)))
         cells.append(_Cell(cell(result, measure), against))
     what = ARMS[result.arm].what if result.arm in ARMS else "before training"
     return _RowShown(result.arm, what, len(result.seeds), tuple(cells))

@@ -23,7 +23,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -335,6 +335,19 @@ def add_recipe(parser: argparse.ArgumentParser, recipe: dict[str, Any]) -> None:
         parser.add_argument("--" + name.replace("_", "-"), type=type(default), default=default)
 
 
+def exit_code(work: Callable[[], None]) -> int:
+    """Does it; an error that a user can act on is told, without a traceback."""
+    try:
+        work()
+    except TraceLiftError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     defaults = {field.name: field.default for field in fields(Recipe)}
     parser = argparse.ArgumentParser(prog="python -m rm.lab.pretrain", description="Pre-train the tiny base.")
@@ -343,22 +356,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     add_recipe(parser, defaults)
     given = vars(parser.parse_args(arguments))
-    try:
+
+    def work() -> None:
         torch.set_num_threads(given["threads"])
         run = Run(Recipe(**{name: given[name] for name in defaults}), given["text"], given["out"])
         run.train()
         run.install()
-    except TraceLiftError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
+        keep = f"Remove {run.folder} when you no longer need its log and checkpoint."
+        print(f"{given['out']}: done. {keep}", file=sys.stderr)
+
+    try:
+        return exit_code(work)
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
         return 130
-    print(f"{given['out']}: done. Remove {run.folder} when you no longer need its log and checkpoint.", file=sys.stderr)
-    return 0
 
 
 if __name__ == "__main__":

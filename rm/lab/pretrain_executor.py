@@ -28,9 +28,17 @@ from tqdm import tqdm
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from rm.build.math.traces import Line, trace_text
-from rm.errors import TraceLiftError
 from rm.lab.corpus import END, Solved, draw_flaw
-from rm.lab.pretrain import Recipe, add_recipe, build_model, build_optimizer, install, learning_rate, versions
+from rm.lab.pretrain import (
+    Recipe,
+    add_recipe,
+    build_model,
+    build_optimizer,
+    exit_code,
+    install,
+    learning_rate,
+    versions,
+)
 from rm.lab.stories import story
 from rm.lab.tokens import IGNORED, Encoded, TokenBatch, bucketed, collate, train_tokenizer
 from rm.precision import default_device
@@ -250,19 +258,6 @@ def make(
     }
     model.generation_config = sampling_config(tokenizer)
     install(tokenizer, model, summary, out)
-
-
-def exit_code(work: Callable[[], None]) -> int:
-    """Does it; an error that a user can act on is told, without a traceback."""
-    try:
-        work()
-    except TraceLiftError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":

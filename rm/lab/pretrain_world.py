@@ -33,8 +33,8 @@ from transformers import PreTrainedTokenizerFast
 from rm.build.math.traces import trace_text
 from rm.lab.corpus import END
 from rm.lab.habits import HABITS, SOUND, Lines, write_trace
-from rm.lab.pretrain import Recipe
-from rm.lab.pretrain_executor import Question, exit_code, make
+from rm.lab.pretrain import Recipe, exit_code
+from rm.lab.pretrain_executor import Question, make
 from rm.lab.stories import Story
 from rm.lab.tokens import train_tokenizer
 from rm.lab.world import LARGEST, judge_trace, uplift_problem, world_story

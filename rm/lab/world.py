@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from rm.build.math.grading import DIMENSIONS
 from rm.build.math.traces import parse_trace
 from rm.lab.stories import Story
 from rm.uplift.problems import Problem
@@ -29,14 +30,6 @@ LEVELS = (2, 3, 4)
 LARGEST = 60
 NAMES = ("Ava", "Ben", "Dan", "Elena", "Hugo", "Ines", "Kira", "Leo", "Mona", "Omar", "Rosa", "Tom")
 THINGS = ("pencils", "marbles", "stickers", "books", "cookies", "cards", "shells", "buttons", "stamps", "coins")
-DIMENSIONS = (
-    "problem_understanding",
-    "solution_strategy",
-    "step_coherence",
-    "calculation_correctness",
-    "answer_support",
-)
-"""Of the rubric `math`."""
 _STARTS = ("{Name} has {a} {things}.", "{Name} starts with {a} {things}.")
 _OTHERS = ("{Other} has {a} {things}.", "{Other} owns {a}.")
 _QUESTIONS = ("How many {things} has {Name} now?", "How many {things} are left for {Name}?")

@@ -130,17 +130,17 @@ def by_tested_rule(config: BuildConfig) -> Maker:
     setup = Setup.of(config)
 
     def make(seeds: Iterator[Seed]) -> Iterator[bytes]:
-        loop, sandbox = LoopThread("tests of programs"), sandbox_of(config)
+        sandbox = sandbox_of(config)
 
         async def line(seed: Seed) -> bytes:
             return sift(await confirmed(draft(seed, setup), sandbox), setup).line()
 
-        try:
-            loop.wait(start_tests(sandbox))
-            yield from loop.in_order(line, seeds, at_once=2 * _workers(config))
-        finally:
-            loop.wait(sandbox.close())
-            loop.stop()
+        with LoopThread("tests of programs") as loop:
+            try:
+                loop.wait(start_tests(sandbox))
+                yield from loop.in_order(line, seeds, at_once=2 * _workers(config))
+            finally:
+                loop.wait(sandbox.close())
 
     return Maker(make, {"kinds": list(setup.rules.kinds)}, rule_labels(setup))
 

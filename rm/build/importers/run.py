@@ -181,13 +181,12 @@ def _verifying() -> Iterator[Judge]:
 
         return [outcomes.get(verdict.outcome) for verdict in loop.wait(all_of_them())]
 
-    loop = LoopThread("answer checks")  # not the caller's: a notebook's runs already
-    try:
-        yield judge
-    finally:
-        if verifier is not None:
-            loop.wait(verifier.close())
-        loop.stop()
+    with LoopThread("answer checks") as loop:  # not the caller's: a notebook's runs already
+        try:
+            yield judge
+        finally:
+            if verifier is not None:
+                loop.wait(verifier.close())
 
 
 def _nothing(paths: Sequence[str], dropped: Dropped) -> Problem:

@@ -56,8 +56,8 @@ def by_llm(config: BuildConfig, on_told: Callable[[str], None] | None = None) ->
     setup = Setup.of(config)
 
     def make(seeds: Iterator[Seed]) -> Iterator[bytes]:
-        loop = LoopThread("language models")  # not the caller's: a notebook's runs already
-        with ReplyCache(config.llm.cache_path()) as cache:
+        # Not the caller's loop: a notebook's runs already.
+        with ReplyCache(config.llm.cache_path()) as cache, LoopThread("language models") as loop:
             maker = _Maker(setup, cache)
             try:
                 loop.wait(maker.open())
@@ -68,7 +68,6 @@ def by_llm(config: BuildConfig, on_told: Callable[[str], None] | None = None) ->
                     yield line
             finally:
                 loop.wait(maker.close())
-                loop.stop()
 
     identity = {"kinds": list(setup.rules.kinds), "prompts": [perturbing.PROMPT_VERSION, judging.PROMPT_VERSION]}
     labels = rule_labels(setup)
