@@ -5,15 +5,14 @@ and feed-forward layers see one row of T tokens, and the function below, registe
 its own path alone. No cache is involved, so gradients, gradient checkpointing, LoRA and quantised weights need nothing
 special. Three ways, equal but for rounding:
 
-- `segments`: one call of `scaled_dot_product_attention` a segment, over the keys of its path. No pair outside a path
-  is computed.
+- `segments`: one call of `scaled_dot_product_attention` a segment, over the keys of its path, so that no pair outside a
+  path is computed; small segments beside or below each other share a masked call, see `rm.prefix.blocks`.
 - `tree_mask`: one call with a (T, T) mask. Every pair is computed and most are thrown away; few calls.
 - `flex`: FlexAttention with a block mask that skips what no token of a block sees. For CUDA.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -54,22 +53,21 @@ def attend(
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     if packed.path == "flex":
         return flex_attention_forward(module, query, key, value, packed.block_mask(), scaling)
-    if packed.path == "tree_mask":
-        repeats = query.shape[1] // key.shape[1]
-        found = scaled_dot_product_attention(
-            query,
-            repeat_kv(key, repeats),
-            repeat_kv(value, repeats),
-            attn_mask=packed.tree_bias(query.dtype),
-            dropout_p=dropout,
-            scale=scaling,
-        )
-    else:
-        found = _by_segments(query, key, value, packed, getattr(module, "layer_idx", -1), dropout, scaling)
+    if packed.path == "segments":
+        return _by_blocks(query, key, value, packed, getattr(module, "layer_idx", -1), dropout, scaling), None
+    repeats = query.shape[1] // key.shape[1]
+    found = scaled_dot_product_attention(
+        query,
+        repeat_kv(key, repeats),
+        repeat_kv(value, repeats),
+        attn_mask=packed.tree_bias(query.dtype),
+        dropout_p=dropout,
+        scale=scaling,
+    )
     return found.transpose(1, 2), None
 
 
-def _by_segments(
+def _by_blocks(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -78,55 +76,28 @@ def _by_segments(
     dropout: float,
     scaling: float | None,
 ) -> Tensor:
-    segments = packed.forest.segments
-    here = [index for index in range(len(segments)) if index not in packed.known]
-    lengths = [segments[index].length for index in here]
+    """(1, T, heads, d)."""
+    for index, layers in packed.wanted.items():
+        place = slice(packed.place(index), packed.place(index) + packed.forest.segments[index].length)
+        layers[layer] = (key[:, :, place].detach().clone(), value[:, :, place].detach().clone())
     # Split and concatenate, never slice: the gradient of a slice is as large as what it was cut from.
-    queries = dict(zip(here, query.split(lengths, dim=2), strict=True))
-    keys, values = _repeated(here, lengths, key, value, packed, layer, query.shape[1] // key.shape[1])
+    lengths = [block.length for block in packed.blocks]
+    own = zip(packed.blocks, key.split(lengths, dim=2), value.split(lengths, dim=2), strict=True)
+    parts = {block.first: (keys, values) for block, keys, values in own}
+    parts |= {index: layers[layer] for index, layers in packed.known.items()}
+    # Query heads that share keys go into the batch: there keys are broadcast, not copied.
+    grouped = query[0].unflatten(0, (key.shape[1], -1)).transpose(0, 1)  # (repeats, key-value heads, T, d)
     found = []
-    for index in here:
-        segment = segments[index]
-        path = (*segment.ancestors, index)
+    for block, queries in zip(packed.blocks, grouped.split(lengths, dim=2), strict=True):
+        path = [parts[index] for index in (*block.above, block.first)]
+        keys, values = (torch.cat(each, dim=2).expand(len(queries), -1, -1, -1) for each in zip(*path, strict=True))
+        bias = packed.block_bias(block, query.dtype)
         found.append(
             scaled_dot_product_attention(
-                queries[index],
-                _joined(keys, path),
-                _joined(values, path),
-                attn_mask=packed.segment_bias(index, query.dtype) if segment.ancestors else None,
-                is_causal=not segment.ancestors,
-                dropout_p=dropout,
-                scale=scaling,
-            )
+                queries, keys, values, attn_mask=bias, is_causal=bias is None, dropout_p=dropout, scale=scaling
+            ).permute(2, 1, 0, 3)
         )
-    return torch.cat(found, dim=2)
-
-
-def _repeated(
-    here: Sequence[int],
-    lengths: Sequence[int],
-    key: Tensor,
-    value: Tensor,
-    packed: Packed,
-    layer: int,
-    repeats: int,
-) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-    """Keys and values of every segment, of this row or known from before, for every query head."""
-    if packed.wanted:
-        own = zip(here, key.split(lengths, dim=2), value.split(lengths, dim=2), strict=True)
-        for index, segment_keys, segment_values in own:
-            if index in packed.wanted:
-                packed.wanted[index][layer] = (segment_keys.detach().clone(), segment_values.detach().clone())
-    keys = dict(zip(here, repeat_kv(key, repeats).split(lengths, dim=2), strict=True))
-    values = dict(zip(here, repeat_kv(value, repeats).split(lengths, dim=2), strict=True))
-    for index, layers in packed.known.items():
-        keys[index], values[index] = (repeat_kv(each, repeats) for each in layers[layer])
-    return keys, values
-
-
-def _joined(parts: Mapping[int, Tensor], path: Sequence[int]) -> Tensor:
-    """The keys or values along a path."""
-    return torch.cat([parts[index] for index in path], dim=2) if len(path) > 1 else parts[path[0]]
+    return torch.cat(found).flatten(1, 2)[None]
 
 
 AttentionInterface.register(NAME, attend)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 MIN_SAVING = 8
-"""Tokens that a shared segment must save: below that, one more call of the attention costs more than it spares."""
+"""Tokens that a shared segment must save to be worth keeping track of."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Forest:
 
     @property
     def attended_pairs(self) -> int:
-        """Query-key pairs of one layer's attention, each segment a rectangle: what the attention costs."""
+        """Query-key pairs of one layer's attention, each segment a rectangle: the fewest there can be."""
         return sum(segment.length * (segment.depth + segment.length) for segment in self.segments)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from rm.prefix.blocks import Block, cut
 from rm.prefix.forest import Forest, grow
 
 Path = Literal["segments", "tree_mask", "flex"]
@@ -28,6 +29,7 @@ class Packed:
         subtree_end: (T,) int64; token q sees token k where k <= q < subtree_end[k].
         forest: what this is made of.
         path: how attention is computed, see `rm.prefix.attention`.
+        blocks: with `segments`, the calls of the attention, which fill the row; else none.
         known: segments that are not in the row, since their keys and values are there already. With `segments` only.
         wanted: segments whose keys and values the forward pass writes here.
     """
@@ -38,6 +40,7 @@ class Packed:
     subtree_end: Tensor
     forest: Forest
     path: Path
+    blocks: tuple[Block, ...] = ()
     known: Mapping[int, KeyValues] = field(default_factory=dict)
     wanted: Mapping[int, KeyValues] = field(default_factory=dict)
     _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -59,17 +62,26 @@ class Packed:
             self._made[dtype] = _bias(visible, dtype)[None, None]
         return self._made[dtype]
 
-    def segment_bias(self, index: int, dtype: torch.dtype) -> Tensor:
-        """(length, depth + length): a segment's tokens against all of its path. Views of one matrix, made once."""
-        segment = self.forest.segments[index]
-        if dtype not in self._made:
-            rows, deepest = self._below_roots()
-            place = torch.arange(deepest + rows, device=self.subtree_end.device)
-            visible = place[None, :] <= deepest + place[:rows, None]
-            self._made[dtype] = _bias(visible, dtype)
-        bias = self._made[dtype]
-        deepest = bias.shape[1] - bias.shape[0]
-        return bias[: segment.length, deepest - segment.depth : deepest + segment.length]
+    def block_bias(self, block: Block, dtype: torch.dtype) -> Tensor | None:
+        """(length, depth + length): a block's tokens against what is above it and itself. Made once.
+
+        None for a root alone, whose attention is simply causal.
+        """
+        if block.end == block.first + 1:
+            return self._segment_bias(block, dtype) if block.above else None
+        if (block, dtype) not in self._made:
+            start = self.place(block.first)
+            ends = self.subtree_end[start : start + block.length] - start
+            place = torch.arange(block.length, device=ends.device)
+            visible = (place[None, :] <= place[:, None]) & (place[:, None] < ends[None, :])
+            above = visible.new_ones(block.length, block.depth)
+            self._made[block, dtype] = _bias(torch.cat([above, visible], dim=1), dtype)
+        return self._made[block, dtype]
+
+    def place(self, index: int) -> int:
+        """Where a segment starts in the row, from which known ones are left out."""
+        segments = self.forest.segments
+        return segments[index].start - sum(segments[each].length for each in self.known if each < index)
 
     def block_mask(self) -> Any:
         """The same as a block mask of FlexAttention. Made once."""
@@ -85,10 +97,15 @@ class Packed:
             self._made["block_mask"] = create_block_mask(visible, None, None, length, length, device=str(ends.device))
         return self._made["block_mask"]
 
-    def _below_roots(self) -> tuple[int, int]:
-        """Tokens of the longest segment that has ancestors, and of the longest path above one."""
-        below = [segment for segment in self.forest.segments if segment.ancestors]
-        return max(s.length for s in below), max(s.depth for s in below)
+    def _segment_bias(self, block: Block, dtype: torch.dtype) -> Tensor:
+        """Views of one matrix, for the blocks of one segment below others."""
+        single = [each for each in self.blocks if each.above and each.end == each.first + 1]
+        deepest = max(each.depth for each in single)
+        if dtype not in self._made:
+            rows = max(each.length for each in single)
+            place = torch.arange(deepest + rows, device=self.subtree_end.device)
+            self._made[dtype] = _bias(place[None, :] <= deepest + place[:rows, None], dtype)
+        return self._made[dtype][: block.length, deepest - block.depth : deepest + block.length]
 
 
 def _bias(visible: Tensor, dtype: torch.dtype) -> Tensor:
@@ -133,6 +150,7 @@ def pack_forest(
         subtree_end=torch.tensor(ends, dtype=torch.long),
         forest=forest,
         path=path,
+        blocks=cut(forest, known=known) if path == "segments" else (),
         known=known,
         wanted=wanted or {},
     )

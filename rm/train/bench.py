@@ -287,7 +287,7 @@ def _cost(work: _Work, layout: Layout, training: bool) -> tuple[int, float]:
 
     Frozen weights need no gradient of their own: with adapters a backward pass costs as much as a forward pass, else
     twice as much. Attention costs twice its forward pass in the backward one. A masked row attends over all of its
-    width, one packed by segments over its paths.
+    width, one packed by segments over its paths; what segments that share a call compute beyond is not counted.
     """
     model = work.loaded.model
     config = model.config.backbone.get_text_config()

@@ -50,6 +50,7 @@ def alone(model: PreTrainedModel, rows: list[list[int]]) -> torch.Tensor:
     return torch.stack(states)
 
 
+@pytest.mark.usefixtures("cutting")
 @pytest.mark.parametrize("path", PATHS)
 def test_states_and_gradients_are_those_of_the_plain_way(backbone: PreTrainedModel, path: Path) -> None:
     rows = [row for group in groups() for row in group]
@@ -67,6 +68,7 @@ def test_states_and_gradients_are_those_of_the_plain_way(backbone: PreTrainedMod
     assert difference < 1e-3 * sum(gradient.square().sum() for gradient in gradients.values()).sqrt()
 
 
+@pytest.mark.usefixtures("cutting")
 @pytest.mark.parametrize("path", PATHS)
 def test_bfloat16_is_as_near_as_it_can_be(backbone: PreTrainedModel, path: Path) -> None:
     rows = [row for group in groups() for row in group]

@@ -10,6 +10,8 @@ from transformers import AutoModel, PreTrainedModel, Qwen2Config
 
 from rm.prefix import HotPrefixes, pack, packed_states, prepare
 
+pytestmark = pytest.mark.usefixtures("cutting")
+
 PLENTY = 2**30
 TOKEN_BYTES = 2 * 2 * 2 * 8 * 4
 """Of the model below: keys and values, layers, key-value heads, head size, float32."""

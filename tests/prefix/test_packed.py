@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from rm.prefix import PATHS, Packed, Path, grow, pack, pack_forest
+from rm.prefix.blocks import Block, cut
 
 HAND = [[(1, 2, 3, 4, 5), (1, 2, 3, 4, 6), (1, 2, 7)], [(8, 9)]]
 """Row: 1 2 | 3 4 | 5 | 6 | 7 || 8 9; each line below says what one token of it sees."""
@@ -56,25 +59,40 @@ def test_the_tree_mask_hides_all_that_is_not_seen(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_segments_mask_is_its_part_of_the_tree_mask(dtype: torch.dtype) -> None:
-    packed = hand("segments")
-    for index, segment in enumerate(packed.forest.segments):
-        if not segment.ancestors:
-            continue
-        path = [packed.forest.segments[i] for i in (*segment.ancestors, index)]
-        columns = [place for part in path for place in range(part.start, part.end)]
-        bias = packed.segment_bias(index, dtype)
-        assert bias.dtype == dtype
-        assert torch.equal(bias == 0, visible()[segment.start : segment.end][:, columns])
-        assert torch.equal(bias == float("-inf"), bias != 0)
+@pytest.mark.parametrize(("call_pairs", "calls"), [(0, 6), (4, 4), (9, 3), (100, 1)])
+def test_a_blocks_mask_is_its_part_of_the_tree_mask(call_pairs: int, calls: int, dtype: torch.dtype) -> None:
+    forest = grow(HAND, min_saving=1)
+    packed = replace(hand("segments"), blocks=cut(forest, call_pairs=call_pairs, call_rows=0))
+    assert len(packed.blocks) == calls
+    for block in packed.blocks:
+        assert_masked_as_the_tree(packed, block, dtype)
+
+
+def assert_masked_as_the_tree(packed: Packed, block: Block, dtype: torch.dtype) -> None:
+    segments = packed.forest.segments
+    rows = range(segments[block.first].start, segments[block.end - 1].end)
+    above = [segments[index] for index in block.above]
+    columns = [place for part in above for place in range(part.start, part.end)] + list(rows)
+    expected = visible()[rows][:, columns]
+    bias = packed.block_bias(block, dtype)
+    if bias is None:  # causal
+        assert torch.equal(expected, torch.ones(len(rows), len(rows)).tril().bool())
+        return
+    assert bias.dtype == dtype
+    assert torch.equal(bias == 0, expected)
+    assert torch.equal(bias == float("-inf"), bias != 0)
 
 
 def test_a_long_segment_under_a_short_one_and_the_reverse_have_their_masks() -> None:
-    packed = pack([[(*range(20), 30), (*range(20), *range(40, 55))], [(*range(9), 1), (*range(9), 2, 3)]], "segments")
-    for index, segment in enumerate(packed.forest.segments):
-        if segment.ancestors:
-            expected = torch.ones(segment.length, segment.depth + segment.length).tril(segment.depth).bool()
-            assert torch.equal(packed.segment_bias(index, torch.float32) == 0, expected)
+    forest = grow([[(*range(20), 30), (*range(20), *range(40, 55))], [(*range(9), 1), (*range(9), 2, 3)]])
+    packed = replace(pack_forest(forest), blocks=cut(forest, call_pairs=0, call_rows=0))
+    assert len(packed.blocks) == len(forest.segments)
+    for block in packed.blocks:
+        if block.above:
+            expected = torch.ones(block.length, block.depth + block.length).tril(block.depth).bool()
+            bias = packed.block_bias(block, torch.float32)
+            assert bias is not None
+            assert torch.equal(bias == 0, expected)
 
 
 def test_the_block_mask_has_the_same_rule() -> None:
@@ -89,6 +107,9 @@ def test_masks_are_made_once() -> None:
     assert packed.tree_bias(torch.float32) is packed.tree_bias(torch.float32)
     assert packed.tree_bias(torch.float32) is not packed.tree_bias(torch.bfloat16)
     assert packed.block_mask() is packed.block_mask()
+    by_segments = hand("segments")
+    [block] = by_segments.blocks
+    assert by_segments.block_bias(block, torch.float32) is by_segments.block_bias(block, torch.float32)
 
 
 def test_moving_a_row_moves_every_tensor_and_no_mask() -> None:

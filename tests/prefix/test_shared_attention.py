@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from rm.model import LoadedModel, RewardModel, RewardOutput
 from rm.prefix import Packed, Path, grow, pack, pack_forest, packed_states, prepare
+from rm.prefix.blocks import cut
 from rm.text import pad
 
 Fresh = Callable[..., LoadedModel]
@@ -70,6 +71,10 @@ def ready(fresh: Fresh, family: str = "qwen2", path: Path = "segments", **recipe
     return made
 
 
+def test_the_three_ways_to_cut_differ(cutting: None) -> None:
+    assert len(pack(GROUPS).blocks) in (1, 6, 10)
+
+
 def loss_of(output: RewardOutput) -> Tensor:
     """Something to which every head, level and sequence matters differently."""
     generator = torch.Generator().manual_seed(3)
@@ -112,6 +117,7 @@ def apart(found: Tensor, expected: Tensor) -> float:
 # ---- states and scores ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("cutting")
 @pytest.mark.parametrize("path", TRAINED)
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
@@ -164,6 +170,7 @@ def test_a_wrong_position_or_a_wrong_sight_would_show(family: str, fresh: Fresh)
     assert changes(replace(packed, subtree_end=sibling))[~hit].max() > 1e-3
 
 
+@pytest.mark.usefixtures("cutting")
 @torch.no_grad()
 def test_segments_are_attended_at_their_positions(fresh: Fresh) -> None:
     backbone = ready(fresh).model.model
@@ -174,6 +181,7 @@ def test_segments_are_attended_at_their_positions(fresh: Fresh) -> None:
     assert (packed_states(backbone, replace(packed, position_ids=shifted))[packed.last] - right).abs().max() > 1e-2
 
 
+@pytest.mark.usefixtures("cutting")
 @pytest.mark.parametrize("path", TRAINED)
 @torch.no_grad()
 def test_every_token_has_its_state_and_not_only_the_last(path: Path, fresh: Fresh) -> None:
@@ -186,6 +194,7 @@ def test_every_token_has_its_state_and_not_only_the_last(path: Path, fresh: Fres
     torch.testing.assert_close(states[: first.length], expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.usefixtures("cutting")
 @pytest.mark.parametrize("levels", [1, 2])
 @pytest.mark.parametrize("path", TRAINED)
 @torch.no_grad()
@@ -212,21 +221,29 @@ def prepared(fresh: Fresh) -> nn.Module:
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(groups=st.lists(group, min_size=1, max_size=3), min_saving=st.integers(1, 9))
+@given(
+    groups=st.lists(group, min_size=1, max_size=3),
+    min_saving=st.integers(1, 9),
+    call_pairs=st.integers(0, 300),
+    call_rows=st.integers(0, 9),
+)
 @torch.no_grad()
 def test_any_groups_give_the_states_of_their_sequences(
-    groups: list[list[list[int]]], min_saving: int, prepared: nn.Module
+    groups: list[list[list[int]]], min_saving: int, call_pairs: int, call_rows: int, prepared: nn.Module
 ) -> None:
     flat = [sequence for members in groups for sequence in members]
     expected = alone(prepared, flat)
     for path in TRAINED:
-        packed = pack_forest(grow(groups, min_saving=min_saving), path)
+        forest = grow(groups, min_saving=min_saving)
+        blocks = cut(forest, call_pairs=call_pairs, call_rows=call_rows)
+        packed = replace(pack_forest(forest, path), blocks=blocks)
         torch.testing.assert_close(packed_states(prepared, packed)[packed.last], expected, rtol=0, atol=1e-5)
 
 
 # ---- gradients --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("cutting")
 @pytest.mark.parametrize("path", TRAINED)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_gradients_are_those_of_padded_rows(family: str, path: Path, fresh: Fresh) -> None:
@@ -236,6 +253,7 @@ def test_gradients_are_those_of_padded_rows(family: str, path: Path, fresh: Fres
     assert_same_gradients(gradients(model, packed=pack(GROUPS, path)), expected, 1e-4)
 
 
+@pytest.mark.usefixtures("cutting")
 @pytest.mark.parametrize("path", TRAINED)
 def test_adapters_get_the_gradients_of_padded_rows(path: Path, fresh: Fresh) -> None:
     made = fresh(lora_rank=4, lora_dropout=0.0)
@@ -247,6 +265,7 @@ def test_adapters_get_the_gradients_of_padded_rows(path: Path, fresh: Fresh) -> 
     assert_same_gradients(found, expected, 1e-4)
 
 
+@pytest.mark.usefixtures("cutting")
 @pytest.mark.parametrize("lora_rank", [0, 4])
 @pytest.mark.parametrize("path", TRAINED)
 def test_recomputing_activations_changes_no_gradient(path: Path, lora_rank: int, fresh: Fresh) -> None:
@@ -272,6 +291,7 @@ def _count_runs(model: RewardModel) -> list[int]:
     return runs
 
 
+@pytest.mark.usefixtures("cutting")
 @pytest.mark.parametrize("path", TRAINED)
 @torch.no_grad()
 def test_attention_dropout_is_for_training_alone(path: Path, fresh: Fresh) -> None:
@@ -284,6 +304,7 @@ def test_attention_dropout_is_for_training_alone(path: Path, fresh: Fresh) -> No
 # ---- low precision ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("cutting")
 @pytest.mark.parametrize("path", TRAINED)
 def test_autocast_costs_packed_rows_no_more_than_padded_ones(path: Path, fresh: Fresh) -> None:
     """bfloat16 has 8 bits: a rounding is up to 0.4 %, and two layers add up some of them."""
