@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -227,3 +228,17 @@ def test_the_readme_lists_every_file_of_the_package():
     readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
     files = [file for file in PACKAGE.rglob("*.py") if file.name != "__init__.py"]
     assert [file.name for file in files if file.name not in readme] == []
+
+
+def test_a_wheel_holds_every_file_of_the_package():
+    """An editable install finds files that `package-data` forgets; an installed wheel does not."""
+    settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    declared: dict[str, list[str]] = settings["tool"]["setuptools"]["package-data"]
+    packed = {
+        file
+        for package, patterns in declared.items()
+        for pattern in patterns
+        for file in (PACKAGE.parent / package.replace(".", "/")).glob(pattern)
+    }
+    files = [file for file in PACKAGE.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")]
+    assert [str(file) for file in files if file not in packed] == []
