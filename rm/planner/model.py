@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,11 +18,36 @@ from rm.precision import resolve_dtype
 from rm.sources import Source, find_source, lasting_name
 
 WHAT = "planner.base"
+CONFIG = "config.json"
 
 
 def base_source(config: BaseConfig) -> Source:
-    """Where the base lies. Raises: ConfigError where it does not, HubUnreachable for a hub name and no network."""
-    return find_source(lasting_name(config.base), WHAT, config.revision)
+    """Where the base lies.
+
+    Raises:
+        ConfigError: it does not, or it is a directory that holds no language model.
+        HubUnreachable: a hub name and no network.
+    """
+    source = find_source(lasting_name(config.base), WHAT, config.revision)
+    if problem := no_language_model(Path(source.path)):
+        raise ConfigError(f"{WHAT}: {problem}")
+    return source
+
+
+def no_language_model(path: Path) -> str:
+    """What is wrong with a directory, from its `config.json` alone; empty where nothing is, or it is no directory."""
+    if not path.is_dir():
+        return ""
+    if not (path / CONFIG).is_file():
+        hint = f" Did you mean {path / 'model'}?" if (path / "model" / CONFIG).is_file() else ""
+        return f"{path} holds no model ({CONFIG}).{hint}"
+    try:
+        names = json.loads((path / CONFIG).read_text(encoding="utf-8")).get("architectures") or []
+    except (OSError, ValueError, AttributeError):
+        return f"{path / CONFIG} cannot be read."
+    if any("RewardModel" in name or "SequenceClassification" in name for name in names):
+        return f"{path} is a {names[0]}, which writes nothing. Name a language model."
+    return ""
 
 
 def dtype_of(config: BaseConfig, lora: LoraSettings, device: torch.device) -> torch.dtype:

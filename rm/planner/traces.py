@@ -15,6 +15,7 @@ from typing import Any
 
 from rm.errors import ConfigError
 from rm.planner.config import EvaluationConfig
+from rm.planner.model import no_language_model
 from rm.planner.prompts import planner_prompt
 from rm.reward.reasoning import extract_reasoning
 from rm.sources import SHIPPED, TINY, TINY_BASE
@@ -27,7 +28,6 @@ from rm.uplift.problems import Problem
 from rm.uplift.runs import first_error, first_seed
 
 ALONE = "none"
-CONFIG = "config.json"
 """The executor without traces, in the place of a planner."""
 Written = Mapping[tuple[str, str], tuple[Completion, ...]]
 """(planner, problem id) -> its completions; fewer than asked for where some were lost."""
@@ -57,27 +57,11 @@ def planners_of(names: Sequence[str]) -> tuple[Planner, ...]:
     paths = [name for name in names if name != ALONE]
     if len(set(paths)) < len(paths):
         raise ConfigError("--planner: the same planner twice.")
-    if problems := [problem for path in paths if (problem := _no_language_model(Path(path)))]:
+    if problems := [f"--planner: {problem}" for path in paths if (problem := no_language_model(Path(path)))]:
         raise ConfigError(problems)
     short = [Path(path).name if Path(path).name != "model" else Path(path).parent.name for path in paths]
     labels = [name if short.count(name) == 1 and name else path for name, path in zip(short, paths, strict=True)]
     return tuple(Planner(label, path) for label, path in zip(labels, paths, strict=True))
-
-
-def _no_language_model(path: Path) -> str:
-    """What is wrong with a directory, from its `config.json` alone; empty where nothing is, or it is no directory."""
-    if not path.is_dir():
-        return ""
-    if not (path / CONFIG).is_file():
-        hint = f" Did you mean {path / 'model'}?" if (path / "model" / CONFIG).is_file() else ""
-        return f"--planner: {path} holds no model ({CONFIG}).{hint}"
-    try:
-        names = json.loads((path / CONFIG).read_text(encoding="utf-8")).get("architectures") or []
-    except (OSError, ValueError, AttributeError):
-        return f"--planner: {path / CONFIG} cannot be read."
-    if any("RewardModel" in name or "SequenceClassification" in name for name in names):
-        return f"--planner: {path} is a {names[0]}, which writes nothing. Name a language model."
-    return ""
 
 
 def engine_of(planner: Planner, config: EvaluationConfig) -> Executor:

@@ -47,6 +47,14 @@ def test_the_message_says_what_to_do(run, train_argv, tmp_path, options, told):
     assert not (output / "log.jsonl").exists()
 
 
+def test_a_reward_model_is_no_planner(run, train_argv, bundle, tmp_path):
+    for check in ((), ("--check",)):
+        ran = run(*train_argv(tmp_path / "run", "--planner.base", bundle / "model", *check))
+        assert ran.code == 2
+        assert "planner.base: " in ran.err
+        assert "RewardModel, which writes nothing. Name a language model." in ran.err
+
+
 def test_all_mistakes_of_the_configuration_come_at_once(run):
     ran = run("planner", "train")
     assert ran.code == 2
