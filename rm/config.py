@@ -193,7 +193,7 @@ class TrainSettings:
     weight_decay: NonNegativeFloat = 0.01
     max_grad_norm: PositiveFloat = 1.0
     lr_scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial"] = "cosine"
-    optimizer: str = "adamw_torch"
+    optimizer: str = "adamw_torch_fused"
     autocast: Literal["auto", "none", "bfloat16", "float16"] = "auto"
     seed: NonNegativeInt = 18
     eval_every: NonNegativeInt = 0
