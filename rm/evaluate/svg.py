@@ -98,7 +98,7 @@ def curve(steps: Sequence[float], values: Sequence[float | None], title: str) ->
         return round(_PLOT_TOP + (1 - (value - low) / ((high - low) or 1.0)) * _CURVE_HEIGHT, 1)
 
     parts = [_line(x(first), y(value), x(last), y(value), "axis") for value in dict.fromkeys((low, high))]
-    parts += [_text(_PLOT_LEFT - 8, y(value) + 4, f"{value:.2g}", "end") for value in dict.fromkeys((low, high))]
+    parts += [_text(_PLOT_LEFT - 8, y(value) + 4, label, "end") for value, label in _ends(low, high).items()]
     base = _PLOT_TOP + _CURVE_HEIGHT + 18
     parts += [_text(x(step), base, f"{step:g}", anchor) for step, anchor in ((first, "start"), (last, "end"))]
     for run in _runs(steps, values):
@@ -129,7 +129,7 @@ def lines(series: Mapping[str, Sequence[float]], styles: Mapping[str, str], titl
         return round(_PLOT_TOP + (1 - (value - low) / ((high - low) or 1.0)) * _LINES_HEIGHT, 1)
 
     parts = [_line(x(0), y(value), x(longest - 1), y(value), "axis") for value in (low, high)]
-    parts += [_text(_PLOT_LEFT - 8, y(value) + 4, f"{value:.2g}", "end") for value in dict.fromkeys((low, high))]
+    parts += [_text(_PLOT_LEFT - 8, y(value) + 4, label, "end") for value, label in _ends(low, high).items()]
     base = _PLOT_TOP + _LINES_HEIGHT + 18
     parts += [_text(x(0), base, "1", "start"), _text(x(longest - 1), base, str(longest), "end")]
     # Names that would overlap move down.
@@ -141,6 +141,16 @@ def lines(series: Mapping[str, Sequence[float]], styles: Mapping[str, str], titl
         parts.append(f'<text class="{styles[name]}" x="{x(longest - 1) + 6:g}" y="{place:g}">{escape(name)}</text>')
     height = max(base + 8, place + 6)
     return _svg(_PLOT_LEFT + _LINES_WIDTH + 130, height, title, parts)
+
+
+def _ends(low: float, high: float) -> dict[float, str]:
+    """Both ends of an axis, or the only one, with as many digits as tell them apart: two at least."""
+    labels: dict[float, str] = {}
+    for digits in range(2, 8):
+        labels = {value: f"{value:.{digits}g}" for value in (low, high)}
+        if len(set(labels.values())) == len(labels):
+            break
+    return labels
 
 
 def _runs(steps: Sequence[float], values: Sequence[float | None]) -> list[list[tuple[float, float]]]:

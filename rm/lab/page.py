@@ -37,7 +37,7 @@ WINDOW = 15
 @dataclass(frozen=True)
 class _Cell:
     value: str
-    against: str
+    against: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,9 @@ def what_was_equal(size: Size) -> list[str]:
 def _row(result: Result, reference: Result | None) -> _RowShown:
     cells = []
     for measure in MEASURES:
-        against = ""
+        against: tuple[str, ...] = ()
         if reference is not None and result.arm not in (REFERENCE, BASE):
-            against = " ".join(MEASURES[measure].figures(compare_arms(result, reference, measure)))
+            against = MEASURES[measure].figures(compare_arms(result, reference, measure))
         cells.append(_Cell(cell(result, measure), against))
     what = ARMS[result.arm].what if result.arm in ARMS else "before training"
     return _RowShown(result.arm, what, len(result.seeds), tuple(cells))
