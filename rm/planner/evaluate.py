@@ -24,7 +24,7 @@ from rm.planner.benchmarks import Loaded
 from rm.planner.config import EvaluationConfig
 from rm.planner.prompts import PROMPT_VERSION, check_prompt
 from rm.planner.report import render_evaluation
-from rm.planner.summary import outcomes_of, summarize_systems, summarize_traces
+from rm.planner.summary import compare_planners, outcomes_of, summarize_systems, summarize_traces
 from rm.planner.traces import ALONE, Planner, Written, planners_of, reasoning_of, write_traces
 from rm.provenance import versions
 from rm.uplift.config import PlanConfig, UpliftConfig
@@ -145,6 +145,7 @@ def evaluate(
         "problems": len(benchmark.problems),
         "samples": config.samples,
         "systems": summarize_systems(outcomes, config.k, config.seed),
+        "comparisons": compare_planners(outcomes, config.seed),
         "traces": {each.label: summarize_traces(each, benchmark.problems, written) for each in planners},
         "lost_runs": lost_runs(planners, results, config.samples),
         "provenance": {

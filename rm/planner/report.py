@@ -10,7 +10,7 @@ from typing import Any
 from rm.evaluate import svg
 from rm.evaluate.format import decimal, percent
 from rm.evaluate.report import render_template
-from rm.planner.summary import Outcomes, ends
+from rm.planner.summary import Outcomes, compared, ends
 from rm.planner.traces import ALONE, Written, reasoning_of
 from rm.uplift.problems import Problem
 from rm.uplift.results import TraceResult
@@ -59,6 +59,7 @@ def render_evaluation(
         metrics=metrics,
         ks=list(metrics["systems"][ALONE]["pass_at_k"]),
         examples=examples(problems, outcomes, written, results),
+        comparisons=[line for each in metrics["comparisons"] if (line := compared(each))],
         percent=percent,
         decimal=decimal,
         ends=ends,

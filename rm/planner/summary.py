@@ -96,6 +96,30 @@ def summarize_systems(outcomes: Outcomes, ks: Sequence[int], seed: int) -> dict[
     return json_safe(figures)
 
 
+def compare_planners(outcomes: Outcomes, seed: int) -> list[dict[str, Any]]:
+    """Every planner after the first against the first, on the same problems; safe for JSON.
+
+    Args:
+        outcomes: of all systems.
+        seed: of the bootstrap and of the randomisation test.
+
+    Returns:
+        `planner`, `reference` and the paired difference of their accuracies, a planner each.
+    """
+    rates = {system: [each.rate for each in found] for system, found in outcomes.items() if system != ALONE}
+    names = list(rates)
+    return [
+        json_safe(
+            {
+                "planner": other,
+                "reference": names[0],
+                **asdict(paired_difference(rates[other], rates[names[0]], seed=seed)),
+            }
+        )
+        for other in names[1:]
+    ]
+
+
 def _accuracy(rates: Sequence[float], pooled: Counts, seed: int) -> dict[str, Any]:
     figure: dict[str, Any] = {**_figure(rates, seed), "interval": "bootstrap"}
     if not figure["low"] < figure["high"]:  # fewer than two problems, or all of them alike
@@ -152,11 +176,21 @@ def format_systems(metrics: Mapping[str, Any]) -> str:
         rates = [percent(found["pass_at_k"][k]["value"]) for k in ks]
         rows.append([name, percent(found["accuracy"]["value"]), ends(found["accuracy"]), *rates, *told])
     blocks = [table(header, rows)]
+    if told := [line for each in metrics["comparisons"] if (line := compared(each))]:
+        blocks.append("\n".join(told))
     if metrics["traces"]:
         blocks.append(_trace_table(metrics["traces"]))
     lost = metrics["lost_runs"]
     blocks += [f"{lost:,} runs of the executor were lost and are in no figure."] if lost else []
     return "\n\n".join(blocks)
+
+
+def compared(found: Mapping[str, Any]) -> str:
+    """A comparison as a sentence; empty where no problem has runs of both."""
+    if found["difference"] is None:
+        return ""
+    points = f"{100 * found['difference']:+.1f} points ({ends(found, signed=True)}), p {decimal(found['p'])}"
+    return f"{found['planner']} against {found['reference']}, on the same problems: {points}"
 
 
 def _trace_table(traces: Mapping[str, Mapping[str, Any]]) -> str:

@@ -13,6 +13,8 @@ import yaml
 
 from rm.cli.main import main
 from rm.lab import SAMPLE_DEV
+from rm.planner.summary import Outcome, compare_planners, compared
+from rm.planner.traces import ALONE
 from rm.uplift.executors.arithmetic import ArithmeticExecutor
 from rm.uplift.executors.transformers import TransformersExecutor
 
@@ -146,9 +148,30 @@ def test_planners_side_by_side_get_the_same_runs_for_the_same_traces(evaluate_ar
         (copy / file.name).write_bytes(file.read_bytes())
     ran = run(*evaluate_argv(tmp_path / "out", "--json", planners=("none", planner, copy)))
     assert ran.code == 0, ran.err
-    systems = json.loads(ran.out)["systems"]
+    metrics = json.loads(ran.out)
+    systems = metrics["systems"]
     assert list(systems) == ["none", planner.name, "copy"]
     assert systems["copy"] == systems[planner.name]
+    [compared] = metrics["comparisons"]
+    assert (compared["planner"], compared["reference"]) == ("copy", planner.name)
+    assert (compared["difference"], compared["low"], compared["high"], compared["p"]) == (0, 0, 0, 1)
+    assert f"copy against {planner.name}, on the same problems" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_planners_are_compared_with_the_first_problem_by_problem():
+    def outcomes(*successes: int) -> list[Outcome]:
+        return [Outcome(each, 4) for each in successes]
+
+    lost = Outcome(0, 0)
+    found = compare_planners(
+        {ALONE: outcomes(0, 0, 0), "b": [*outcomes(1, 2), lost], "a": outcomes(3, 4, 4), "c": outcomes(1, 2, 0)}, 0
+    )
+    assert [(each["planner"], each["reference"], each["n"]) for each in found] == [("a", "b", 2), ("c", "b", 2)]
+    assert [each["difference"] for each in found] == [0.5, 0.0]
+    assert compared(found[0]).startswith("a against b, on the same problems: +50.0 points (+50.0 to +50.0), p ")
+    assert compare_planners({ALONE: outcomes(1)}, 0) == []
+    [nothing] = compare_planners({ALONE: [lost], "a": [lost], "b": [lost]}, 0)
+    assert compared(nothing) == ""
 
 
 def test_equal_traces_have_runs_of_their_own(evaluate_argv, tmp_path, run, lines):
