@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rm.evaluate.format import MEASURES, interval, measured, percent, table
+from rm.evaluate.format import MEASURES, interval, measured, percent, probability, table
 from rm.evaluate.rankings import (
     chance_rankings,
     kind_accuracy,
@@ -179,6 +179,5 @@ def _kind_table(by_kind: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
-    p = "-" if row["p"] is None else f"{row['p']:.4f}"
     ends = interval(name, [row["low"], row["high"]])
-    return [*(measured(name, row[key]) for key in ("a", "b", "difference")), ends, p]
+    return [*(measured(name, row[key]) for key in ("a", "b", "difference")), ends, probability(row["p"])]

@@ -37,6 +37,11 @@ def decimal(value: float | None) -> str:
     return MISSING if value is None else f"{value:.3f}"
 
 
+def probability(value: float | None) -> str:
+    """A p-value with four decimals: one of a randomisation test is 0.0005 at least."""
+    return MISSING if value is None else f"{value:.4f}"
+
+
 def measured(name: str, value: float | None) -> str:
     """A value of the measure `name` in its usual form."""
     return percent(value) if name in PERCENTAGES else decimal(value)

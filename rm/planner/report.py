@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from rm.evaluate import svg
-from rm.evaluate.format import decimal, percent
+from rm.evaluate.format import percent, probability
 from rm.evaluate.report import render_template
 from rm.planner.summary import Outcomes, compared, ends
 from rm.planner.traces import ALONE, Written, reasoning_of
@@ -61,7 +61,7 @@ def render_evaluation(
         examples=examples(problems, outcomes, written, results),
         comparisons=[line for each in metrics["comparisons"] if (line := compared(each))],
         percent=percent,
-        decimal=decimal,
+        probability=probability,
         ends=ends,
     )
 

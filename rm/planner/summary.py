@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rm.evaluate.format import decimal, percent, table
+from rm.evaluate.format import percent, probability, table
 from rm.evaluate.summary import json_safe
 from rm.metrics import paired_difference, pass_at_k, summarize
 from rm.planner.samples import ODD_FORMS
@@ -172,7 +172,7 @@ def format_systems(metrics: Mapping[str, Any]) -> str:
         gain = found["gain"]
         told = ["", "", ""]
         if gain is not None and gain["difference"] is not None:
-            told = [f"{100 * gain['difference']:+.1f}", ends(gain, signed=True), decimal(gain["p"])]
+            told = [f"{100 * gain['difference']:+.1f}", ends(gain, signed=True), probability(gain["p"])]
         rates = [percent(found["pass_at_k"][k]["value"]) for k in ks]
         rows.append([name, percent(found["accuracy"]["value"]), ends(found["accuracy"]), *rates, *told])
     blocks = [table(header, rows)]
@@ -189,7 +189,7 @@ def compared(found: Mapping[str, Any]) -> str:
     """A comparison as a sentence; empty where no problem has runs of both."""
     if found["difference"] is None:
         return ""
-    points = f"{100 * found['difference']:+.1f} points ({ends(found, signed=True)}), p {decimal(found['p'])}"
+    points = f"{100 * found['difference']:+.1f} points ({ends(found, signed=True)}), p {probability(found['p'])}"
     return f"{found['planner']} against {found['reference']}, on the same problems: {points}"
 
 
