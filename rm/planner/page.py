@@ -16,6 +16,7 @@ from rm.evaluate.format import MISSING, decimal
 from rm.evaluate.report import render_template
 from rm.planner.config import PlannerConfig
 from rm.planner.samples import PREFIX, completion_of
+from rm.planner.signs import signs
 
 SHOWN = 24
 """Groups on the page."""
@@ -92,6 +93,7 @@ def render_page(
         base=base.name if base.is_dir() else config.planner.base,
         reward=config.reward.name,
         formula={"text": "", **formula},
+        signs=signs(log, config.grpo.max_completion_length),
         curves=curves(log),
         groups=spread(samples, SHOWN),
     )

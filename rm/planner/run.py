@@ -241,7 +241,8 @@ def _run(
     if first:
         page.write()
     target = save_planner(trainer, config, provenance, output)
-    return PlannerResult(target, trainer.state.global_step, page.first_and_last(), provenance.reward.notes)
+    notes = (*provenance.reward.notes, *page.signs())
+    return PlannerResult(target, trainer.state.global_step, page.first_and_last(), notes)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from rm.planner.config import PlannerConfig
 from rm.planner.page import render_page
 from rm.planner.samples import SAMPLES
 from rm.planner.save import Provenance
+from rm.planner.signs import last_tenth, mean_of, signs
 from rm.train.tracking import LOG, Progress, whole_rows
 
 PAGE = "samples.html"
@@ -59,13 +59,11 @@ class SamplesPage(TrainerCallback):
         """The lines of the log that belong to a step."""
         return [row for row in whole_rows(self._directory / LOG) if "reward" in row]
 
+    def signs(self) -> list[str]:
+        """See `rm.planner.signs`."""
+        return signs(self.curve(), self._config.grpo.max_completion_length)
+
     def first_and_last(self) -> tuple[float | None, float | None]:
         """Mean reward of the first and of the last tenth of the steps."""
-        rewards = [row["reward"] for row in self.curve()]
-        tenth = max(1, len(rewards) // 10)
-        return _mean(rewards[:tenth]), _mean(rewards[-tenth:])
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+        curve = self.curve()
+        return mean_of(curve[: max(1, len(curve) // 10)], "reward"), mean_of(last_tenth(curve), "reward")

@@ -134,7 +134,11 @@ def test_end_of_text_alone_is_a_failed_attempt(
 def test_completions_without_tags_are_scored_and_counted(run, train_argv, lines, tmp_path):
     """Four tokens do not reach the closing tag."""
     output = tmp_path / "run"
-    assert run(*train_argv(output, "--grpo.steps", "1", "--grpo.max_completion_length", "4")).code == 0
+    ran = run(*train_argv(output, "--grpo.steps", "1", "--grpo.max_completion_length", "4"))
+    assert ran.code == 0
+    sign = "of the last step were cut off at 4 tokens: raise grpo.max_completion_length"
+    assert sign in ran.err
+    assert sign in (output / "samples.html").read_text()
     [step] = steps_of(lines(output / "log.jsonl"))
     assert step["completions/untagged"] > 0.5
     assert step["tracelift/unmeasured"] == 0
