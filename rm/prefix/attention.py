@@ -90,7 +90,7 @@ def _by_blocks(
     found = []
     for block, queries in zip(packed.blocks, grouped.split(lengths, dim=2), strict=True):
         path = [parts[index] for index in (*block.above, block.first)]
-        keys, values = (torch.cat(each, dim=2).expand(len(queries), -1, -1, -1) for each in zip(*path, strict=True))
+        keys, values = (_joined(each).expand(len(queries), -1, -1, -1) for each in zip(*path, strict=True))
         bias = packed.block_bias(block, query.dtype)
         found.append(
             scaled_dot_product_attention(
@@ -98,6 +98,11 @@ def _by_blocks(
             ).permute(2, 1, 0, 3)
         )
     return torch.cat(found).flatten(1, 2)[None]
+
+
+def _joined(parts: tuple[Tensor, ...]) -> Tensor:
+    """Keys or values along a path."""
+    return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
 
 
 AttentionInterface.register(NAME, attend)
