@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from rm.config import TrainConfig
 from rm.errors import ConfigError
+from rm.prefix.blocks import cut
 from rm.train import train
 
 MakeConfig = Callable[..., TrainConfig]
@@ -19,10 +21,22 @@ NO_DROPOUT = {"model.dropout": 0.0, "lora.dropout": 0.0}
 HUNDRED = {"train.max_steps": 100, "train.eval_every": 50, "train.learning_rate": 3e-4, **NO_DROPOUT}
 
 
-@pytest.mark.parametrize(("way", "rank"), [("segments", 0), ("segments", 8), ("tree_mask", 8)])
+@pytest.mark.parametrize(
+    ("way", "rank", "call_cost"),
+    [("segments", 0, (0, 0)), ("segments", 8, (500, 8)), ("segments", 8, None), ("tree_mask", 8, None)],
+)
 def test_the_loss_curve_is_that_of_the_plain_way(
-    config: MakeConfig, run: Path, log: Log, tmp_path: Path, rank: int, way: str
+    config: MakeConfig,
+    run: Path,
+    log: Log,
+    tmp_path: Path,
+    rank: int,
+    way: str,
+    call_cost: tuple[int, int] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if call_cost:  # as it is, texts as short as these attend in one call
+        monkeypatch.setattr("rm.prefix.packed.cut", partial(cut, call_pairs=call_cost[0], call_rows=call_cost[1]))
     train(config(**HUNDRED, **{"lora.rank": rank, "model.prefix_sharing": way}))
     train(config(**HUNDRED, **{"lora.rank": rank, "model.prefix_sharing": "plain", "output": str(tmp_path / "plain")}))
     shared, plain = ([line for line in log(out) if "loss" in line] for out in (run, tmp_path / "plain"))
