@@ -206,4 +206,4 @@ def _is_disk_full(error: Exception) -> bool:
     """An OSError tells by its number; safetensors (written in Rust) has its own class and tells in words."""
     if isinstance(error, OSError):
         return error.errno in _DISK_FULL
-    return f"os error {errno.ENOSPC}" in str(error)
+    return os.strerror(errno.ENOSPC) in str(error)

@@ -78,6 +78,7 @@ class SafetensorError(Exception):
     [
         OSError(errno.ENOSPC, "No space left on device"),
         SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        SafetensorError('IoError(Os { code: 28, kind: StorageFull, message: "No space left on device" })'),  # < 0.6
     ],
 )
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, failure: Exception) -> None:

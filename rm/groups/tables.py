@@ -47,7 +47,7 @@ def table_rows(path: Path) -> Iterator[dict[str, Any]]:
             for batch in _batches(path, stack):
                 columns = [(field.name, _plain(field.type, field.name)) for field in batch.schema]
                 for row in batch.to_pylist():
-                    yield {name: plain(row[name]) for name, plain in columns if row[name] is not None}
+                    yield _without_nulls(row, columns)
     except pa.ArrowInvalid as error:
         raise DamagedTable(str(error)) from None
 
@@ -75,7 +75,7 @@ def _plain(kind: pyarrow.DataType, name: str = "") -> Plain:
         return _parsed
     if pa.types.is_struct(kind):
         fields = [(field.name, _plain(field.type, field.name)) for field in kind]
-        return lambda value: {key: plain(value[key]) for key, plain in fields if value[key] is not None}
+        return lambda value: _without_nulls(value, fields)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         plain = _plain(kind.value_type)
         return lambda value: [None if each is None else plain(each) for each in value]
@@ -84,6 +84,12 @@ def _plain(kind: pyarrow.DataType, name: str = "") -> Plain:
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         return lambda value: value
     return str  # dates, decimals: JSON has none
+
+
+def _without_nulls(value: dict[str, Any], fields: list[tuple[str, Plain]]) -> dict[str, Any]:
+    """Nulls of Arrow, and JSON of nothing but a null, which some versions of `datasets` write for one."""
+    found = {name: plain(value[name]) for name, plain in fields if value[name] is not None}
+    return {name: each for name, each in found.items() if each is not None}
 
 
 def _parsed(value: str) -> Any:

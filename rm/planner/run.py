@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, set_seed
 
 from rm.config import config_to_dict
 from rm.errors import ConfigError, MissingExtra, RunError
@@ -202,6 +202,7 @@ def _trainer(
 ) -> PlannerTrainer:
     choice = config.reward
     groups_per_step = (args.generation_batch_size or 0) // config.grpo.num_generations
+    set_seed(args.seed)  # LoRA starts from random weights, and TRL before 1.15 seeds after it has made them
     return PlannerTrainer(
         model,
         args,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,7 +69,8 @@ def whole_or_gone(path: Path) -> Iterator[None]:
     except Exception as error:
         remove_checkpoint(path)
         # The system tells by number; torch.save, safetensors and tokenizers have errors of their own, with words.
-        told = any(words in str(error) for words in ("inline_container", "PytorchStreamWriter", "os error 28"))
+        words = ("inline_container", "PytorchStreamWriter", os.strerror(errno.ENOSPC))
+        told = any(each in str(error) for each in words)
         if told or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
             raise RunError(
                 f"No space left on the disk for {path}. Make room, or keep fewer checkpoints (keep_checkpoints); then "
