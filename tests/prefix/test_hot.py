@@ -149,3 +149,11 @@ def test_only_so_many_sequences_are_remembered(backbone: PreTrainedModel) -> Non
     states(backbone, hot, [[*OTHER, 1]])
     assert states(backbone, hot, [[*PROMPT, 2]])[1] == 101
     assert len(hot) == 0
+
+
+def test_equal_rows_have_equal_states_to_the_last_bit(backbone: PreTrainedModel) -> None:
+    hot = HotPrefixes(PLENTY)
+    for _ in range(3):  # new, kept, known
+        found, _ = states(backbone, hot, [PROMPT] * 5)
+        assert all(torch.equal(found[0], other) for other in found)
+        assert hot.pack([PROMPT] * 5).input_ids.shape[1] <= len(PROMPT)
