@@ -77,14 +77,14 @@ class Scorer:
         by_segments = self.layout == PackedLayout("segments")
         self._hot = HotPrefixes(hot_prefix_bytes) if hot_prefix_bytes and by_segments else None
         self._weights: int | None = None
+        self._model = loaded.model
         self.tokens_per_batch = tokens_per_batch
         self.forward: Forward = loaded.model.eval()
-        self._parameters = tuple(loaded.model.parameters())
 
     @property
     def device(self) -> torch.device:
         """Where the model lies now."""
-        return self._parameters[0].device
+        return next(self._model.parameters()).device
 
     def scores(self, encoded: Sequence[Encoded], on_batch: Progress = lambda rows: None) -> Scores:
         """Scores of encoded rows, in order; NaN where a row does not fit."""
@@ -157,10 +157,13 @@ class Scorer:
         )
 
     def _forget_old_weights(self) -> None:
-        """What was computed before a step of training counts no longer."""
+        """What was computed before weights changed in place (as in training), moved or were replaced counts no longer.
+
+        Not noticed: what is written through `parameter.data`, which tells nobody.
+        """
         if self._hot is None:
             return
-        weights = sum(parameter._version for parameter in self._parameters)
+        weights = hash(tuple((each.data_ptr(), each.dtype, each._version) for each in self._model.parameters()))
         if weights != self._weights:
             self._hot.clear()
             self._weights = weights

@@ -213,8 +213,9 @@ def _by_length(
     if not groups:
         return {}
     means = np.array([lengths(each.group).mean() for each in groups])
-    inner_edges = np.unique(np.quantile(means, [0.25, 0.5, 0.75]))
-    quarter_of = np.searchsorted(inner_edges, means)  # a group on an edge belongs to the quarter below it
+    whole = np.rint(means)  # else two quarters could have the same name
+    inner_edges = np.unique(np.quantile(whole, [0.25, 0.5, 0.75]))
+    quarter_of = np.searchsorted(inner_edges, whole)  # a group on an edge belongs to the quarter below it
     rows = {}
     for quarter in np.unique(quarter_of):
         members = np.flatnonzero(quarter_of == quarter)

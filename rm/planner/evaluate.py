@@ -147,7 +147,7 @@ def evaluate(
         "systems": summarize_systems(outcomes, config.k, config.seed),
         "comparisons": compare_planners(outcomes, config.seed),
         "traces": {each.label: summarize_traces(each, benchmark.problems, written) for each in planners},
-        "lost_runs": lost_runs(planners, results, config.samples),
+        "lost_runs": lost_runs(planners, results, config),
         "provenance": {
             "data": benchmark.data,
             "planners": {planner.label: planner.path for planner in planners},
@@ -201,10 +201,11 @@ def with_traces(problem: Problem, planners: Sequence[Planner], written: Written)
     return replace(problem, traces=tuple(traces))
 
 
-def lost_runs(planners: Sequence[Planner], results: Sequence[TraceResult], samples: int) -> int:
+def lost_runs(planners: Sequence[Planner], results: Sequence[TraceResult], config: EvaluationConfig) -> int:
     """Runs that were asked for and came to nothing, those of traces that were lost included."""
     problems = {result.problem_id: result for result in results}
-    asked = len(problems) * samples * (len(planners) + 1)
+    alone = config.samples if config.sampling.temperature else 1  # greedy runs of one prompt would all be the same
+    asked = len(problems) * (config.samples * len(planners) + alone)
     came = sum(result.runs for result in results if result.trace is not None)
     return asked - came - sum(result.baseline_runs for result in problems.values())
 

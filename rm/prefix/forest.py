@@ -82,8 +82,12 @@ def grow(groups: Sequence[Sequence[Sequence[int]]], *, min_saving: int = MIN_SAV
     for group in groups:
         if not all(len(sequence) for sequence in group):
             raise ValueError("a sequence without tokens cannot be packed")
-        order = sorted(range(len(group)), key=lambda index: tuple(group[index]))
-        builder.add([tuple(group[index]) for index in order], order, min_saving, levels)
+        # Equal sequences are one, so that their states are equal to the last bit.
+        places: dict[tuple[int, ...], list[int]] = {}
+        for index, sequence in enumerate(group):
+            places.setdefault(tuple(sequence), []).append(index)
+        rows = sorted(places)
+        builder.add(rows, [places[row] for row in rows], min_saving, levels)
     return builder.forest()
 
 
@@ -117,11 +121,13 @@ class _Builder:
         self._last: list[int] = []
         self._plain = 0
 
-    def add(self, rows: Sequence[tuple[int, ...]], order: Sequence[int], min_saving: int, levels: int) -> None:
-        """Sorted rows of one group, and the place of each in the group."""
+    def add(
+        self, rows: Sequence[tuple[int, ...]], places: Sequence[Sequence[int]], min_saving: int, levels: int
+    ) -> None:
+        """Sorted rows of one group, no two equal, and where each stands in the group."""
         first = len(self._last)
-        self._last += [0] * len(rows)
-        self._plain += sum(map(len, rows))
+        self._last += [0] * sum(map(len, places))
+        self._plain += sum(len(row) * len(each) for row, each in zip(rows, places, strict=True))
         shared = [0, *(shared_length(a, b) for a, b in pairwise(rows))]
         pending: list[tuple[int, int, tuple[int, ...]]] = [(0, len(rows), ())] if rows else []
         while pending:
@@ -129,7 +135,8 @@ class _Builder:
             depth = self._depth(above)
             if high - low == 1:
                 path = self._extend(rows[low], depth, len(rows[low]), above)
-                self._last[first + order[low]] = self._segments[path[-1]].start + self._segments[path[-1]].length - 1
+                for place in places[low]:
+                    self._last[first + place] = self._segments[path[-1]].start + self._segments[path[-1]].length - 1
                 continue
             common = min(shared[low + 1 : high])
             clusters = list(_clusters(shared, low, high, common))

@@ -118,10 +118,11 @@ class HotPrefixes:
         shared = min((shared_length(group[0], row) for row in group[1:]), default=len(group[0]))
         shared = min(shared, *(len(row) - 1 for row in group))  # a last token needs its own state
         kept, length = _closest(self._kept_sorted, group[0][:shared])
-        if length >= self._min_length:
-            return group[0][:length], kept
         if len(group) == 1:
             _, shared = _closest(self._seen_sorted, group[0][:shared])
+        # What is known may be only the beginning, such as what all prompts begin with, of what is worth keeping.
+        if length >= self._min_length > shared - length:
+            return group[0][:length], kept
         return (group[0][:shared], None) if shared >= self._min_length else ((), None)
 
     def _take(self, tokens: Tokens, length: int) -> KeyValues:

@@ -65,7 +65,8 @@ class Bundle:
         """Score rows with the `score` and `dimensions` that they had at the export."""
         if self.model is None:
             return []
-        return [json.loads(line) for line in (self.path / PROBES).read_text(encoding="utf-8").splitlines()]
+        with (self.path / PROBES).open(encoding="utf-8") as file:  # not `splitlines`: texts may hold other line ends
+            return [json.loads(line) for line in file]
 
     def load_judge(self, *, device: str | None = None, base: str | None = None) -> RewardScorer:
         """The reward model. Raises: ConfigError where there is none, or its rubric is not the bundle's."""
@@ -134,7 +135,9 @@ def load_bundle(path: str | Path, *, overrides: Mapping[str, Any] | None = None,
     manifest = read_manifest(directory)
     texts = {key: _override(value) for key, value in (overrides or {}).items()}
     config = load_config(RewardConfig, directory / CONFIG, texts)
-    notes = _changed(manifest, config, directory) if any(key.startswith("uplift") for key in texts) else ()
+    notes: tuple[str, ...] = ()
+    if any(key.startswith("uplift") for key in texts):
+        notes = _changed(load_config(RewardConfig, directory / CONFIG), config, directory)
     baselines = str(manifest["files"].get(BASELINES, ""))
     config = replace(config, uplift=resolved(config.uplift, directory, baselines))
     config.recipe()
@@ -175,10 +178,9 @@ def _override(value: Any) -> str | list[Any]:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _changed(manifest: Content, config: RewardConfig, directory: Path) -> tuple[str, ...]:
+def _changed(bundled: RewardConfig, config: RewardConfig, directory: Path) -> tuple[str, ...]:
     """A note where overrides change what is measured, and not only where."""
-    was = manifest.get("uplift") or {}
-    now = uplift_facts(resolved(config.uplift, directory, ""))
+    was, now = (uplift_facts(resolved(each.uplift, directory, "")) for each in (bundled, config))
     keys = [key for key, value in now.items() if key != "executor_model" and was.get(key, value) != value]
     if not keys:
         return ()

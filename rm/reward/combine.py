@@ -281,7 +281,7 @@ class Recipe:
         """The reward of measured parts.
 
         Args:
-            parts: `rm` is clamped to [0, 1]; `coefficient` is computed here.
+            parts: `rm` is clamped to [0, 1], NaN is not measured; `coefficient` is computed here.
             failures: `part: reason` for each part that could not be measured.
             notes: passed on.
         """
@@ -324,7 +324,7 @@ def _completed(recipe: Recipe, parts: Parts) -> Parts:
     end_to_end = parts.end_to_end
     if not formula.separate_run:
         end_to_end = uplift.successes / uplift.runs if uplift and uplift.runs else None
-    rm = None if parts.rm is None else min(1.0, max(0.0, parts.rm))
+    rm = None if parts.rm is None or math.isnan(parts.rm) else min(1.0, max(0.0, parts.rm))
     return replace(parts, end_to_end=end_to_end, rm=rm, coefficient=coefficient)
 
 

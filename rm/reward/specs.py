@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -83,14 +83,23 @@ def uplift_facts(config: UpliftConfig) -> dict[str, Any]:
         "plan": config.plan.kind,
         "runs": config.plan.runs if config.plan.kind != "official" else 3,
         "baseline_runs": config.plan.baseline_runs if config.plan.kind != "official" else 3,
-        "temperature": config.sampling.temperature,
+        **config_to_dict(config.sampling),
+        "partial": config.partial,
+        **{task: _judging(options) for task, options in (("math", config.math), ("code", config.code))},
         "seed": config.seed,
     }
+    if config.plan.kind == "adaptive":
+        facts |= {key: getattr(config.plan, key) for key in ("sign_probability", "width", "level")}
     if isinstance(executor, OpenAIConfig):
         facts |= {"executor_model": executor.model, "executor_revision": executor.revision}
     elif isinstance(executor, TransformersConfig | VllmConfig):
         facts |= {"executor_model": executor.path, "executor_revision": executor.revision}
     return facts
+
+
+def _judging(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A verifier's options, but for how much it does at once."""
+    return {key: value for key, value in options.items() if key != "workers"}
 
 
 def copy_baselines(config: UpliftConfig, target: Path) -> int:
@@ -107,18 +116,22 @@ def copy_baselines(config: UpliftConfig, target: Path) -> int:
         raise ConfigError(
             f"--include-baselines: there are no cached baselines at {path or 'all (uplift.cache: none)'}."
         )
-    fingerprint = config.executor.fingerprint()
+    executor = config.executor
+    fingerprints = {executor.fingerprint()}
+    if isinstance(executor, TransformersConfig) and executor.dtype == "auto":  # runs are kept under what it became
+        fingerprints = {executor.fingerprint(dtype) for dtype in ("float32", "bfloat16")}
     read_only = f"{path.resolve().as_uri()}?mode=ro"
     with closing(sqlite3.connect(read_only, uri=True)) as source, closing(sqlite3.connect(target)) as copy:
         source.backup(copy)
     with BaselineCache(target) as cache:
         for share in cache.info().executors:
-            if share.executor != fingerprint:
+            if share.executor not in fingerprints:
                 cache.prune(executor=share.executor)
         runs = cache.info().runs
     if not runs:
         target.unlink()
-        raise ConfigError(f"--include-baselines: {path} holds no baselines of this executor ({fingerprint}).")
+        names = " or ".join(sorted(fingerprints))
+        raise ConfigError(f"--include-baselines: {path} holds no baselines of this executor ({names}).")
     return runs
 
 

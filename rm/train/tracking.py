@@ -28,7 +28,8 @@ class JsonlLog(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
-            drop_later_lines(self._path, state.global_step)
+            # The evaluation before the first step is repeated by a run that starts at it again.
+            drop_later_lines(self._path, state.global_step or -1)
 
     def on_log(
         self,

@@ -279,6 +279,7 @@ class GroupTrainer(Trainer):
             self._save_best({"step": step, "metric": self._metric, "value": value, **metrics})
         elif self._patience and (step - self._best.step) >= self._patience * int(self.args.eval_steps or 1):
             self.control.should_training_stop = True
+            self.control.should_save = True  # a resumed run finds in its last checkpoint that it was over
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 

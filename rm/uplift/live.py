@@ -32,6 +32,7 @@ from rm.uplift.likelihoods import Likelihoods, Once, as_probabilities
 from rm.uplift.meter import FailureLimit, Meter, Tally, Totals
 from rm.uplift.plans import Calibrated, Likelihood
 from rm.uplift.problems import IOTest, Problem, Task, Trace
+from rm.uplift.prompts import known_answer
 from rm.uplift.results import TraceResult
 from rm.uplift.runs import CUT_OFF, EMPTY, Arm, Runner, Slot, first_error, first_seed
 from rm.uplift.trials import TrialLimits, Trials
@@ -102,7 +103,7 @@ class LiveUplift:
         self._verifiers: dict[Task, Verifier] = {}
         self._styled: dict[Task, Verifier] = {}
         self._baselines: OrderedDict[str, ArmRuns] = OrderedDict()
-        self._alone: OrderedDict[str, Once] = OrderedDict()
+        self._alone: OrderedDict[tuple[str, str], Once] = OrderedDict()
         self._likelihoods: Likelihoods | None = None
         self._opening = asyncio.Lock()
         self._verifying = asyncio.Lock()
@@ -155,11 +156,13 @@ class LiveUplift:
         Raises:
             TraceLiftError: the executor or a verifier cannot go on at all.
         """
-        await self._ready(problem.task)
+        if self._executor is None:
+            await self.open()
         problem = replace(problem, traces=(Trace(reasoning),))
         key = problem_hash(problem)
-        if self._likelihoods is not None:
-            return await self._by_likelihood(self._likelihoods, key, problem)
+        if self._likelihoods is not None:  # no run, and so no verifier
+            return await self._by_likelihood(self._likelihoods, (key, known_answer(problem)), problem)
+        await self._ready(problem.task)
         baseline = self._baseline(key, problem)
         try:
             slots, beside = await self._trials.runs(problem, baseline, 0)
@@ -169,7 +172,7 @@ class LiveUplift:
             self._keep_what_came(key, baseline, problem)
         return self._trials.result(problem, 0, slots, beside)
 
-    async def _by_likelihood(self, likelihoods: Likelihoods, key: str, problem: Problem) -> TraceResult:
+    async def _by_likelihood(self, likelihoods: Likelihoods, key: tuple[str, str], problem: Problem) -> TraceResult:
         baseline = self._alone.pop(key, None) or likelihoods.baseline(problem)
         self._alone[key] = baseline
         while len(self._alone) > self._problems_kept:

@@ -10,9 +10,9 @@ from typing import Any
 
 from rm.uplift.cache import BaselineKey, problem_hash, sampling_text
 from rm.uplift.executors.base import Executor, Prompt, Sampling
-from rm.uplift.plans import AnyPlan
+from rm.uplift.plans import AnyPlan, Calibrated, Likelihood
 from rm.uplift.problems import Problem, Task
-from rm.uplift.prompts import PROMPT_VERSION, executor_prompt
+from rm.uplift.prompts import PROMPT_VERSION, executor_prompt, known_answer
 from rm.uplift.runs import Arm, first_seed
 from rm.uplift.verifiers.base import Verifier
 
@@ -76,6 +76,8 @@ class Setup:
     def identity(self, problems: Sequence[Problem]) -> dict[str, Any]:
         """What tells this measurement of `problems` from others, as JSON values."""
         content = [[each.problem_id, problem_hash(each), [asdict(trace) for trace in each.traces]] for each in problems]
+        if isinstance(self.plan, Likelihood | Calibrated):  # which read of a code problem what runs do not: a program
+            content.append([known_answer(each) for each in problems])
         return {
             "data": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
             "executor": self.executor.fingerprint,

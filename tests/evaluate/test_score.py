@@ -192,6 +192,27 @@ def test_a_step_of_training_between_two_calls_counts(loaded):
     assert after != pytest.approx(before, abs=1e-3)
 
 
+def test_weights_that_are_rounded_between_two_calls_count(loaded):
+    scorer = Scorer(loaded)
+    rows = [{"problem": "What is the sum of all these numbers? " * 4, "reasoning": f"It is {k}."} for k in range(3)]
+    scorer.results(rows)
+    loaded.model.model.bfloat16()
+    after = [result["score"] for result in scorer.results(rows)]
+    expected = [result["score"] for result in Scorer(loaded, hot_prefix_bytes=0).results(rows)]
+    assert after == pytest.approx(expected, abs=1e-2)
+
+
+def test_weights_that_are_replaced_between_two_calls_count(loaded):
+    scorer = Scorer(loaded)
+    rows = [{"problem": "What is the sum of all these numbers? " * 4, "reasoning": f"It is {k}."} for k in range(3)]
+    scorer.results(rows)
+    replaced = {name: value * 1.5 for name, value in loaded.model.state_dict().items()}
+    loaded.model.load_state_dict(replaced, assign=True)
+    after = [result["score"] for result in scorer.results(rows)]
+    expected = [result["score"] for result in Scorer(loaded, hot_prefix_bytes=0).results(rows)]
+    assert after == pytest.approx(expected, abs=1e-5)
+
+
 def test_drift_is_next_to_nothing_in_float32(loaded):
     drift = Scorer(loaded).drift(GROUPS)
     assert drift is not None

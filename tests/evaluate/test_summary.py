@@ -94,6 +94,17 @@ def test_lengths_are_cut_at_their_quartiles(scored_group, trace, rubric):
     ]
 
 
+def test_lengths_that_differ_by_parts_of_a_character_lose_no_group(scored_group, trace, rubric):
+    groups = [
+        scored_group(
+            str(longer), [trace("positive" if k == 0 else "slip", 0.0, "x" * (10 + (k < longer))) for k in range(8)]
+        )
+        for longer in range(4)
+    ]  # mean lengths of 10, 10 1/8, 10 1/4 and 10 3/8 characters
+    rows = summarize(groups, rubric)["by_length"]
+    assert sum(row["n_groups"] for row in rows.values()) == 4
+
+
 def test_a_group_with_an_unscorable_candidate_is_counted_and_nothing_else(two_groups, scored_group, trace, rubric):
     bad = scored_group("bad", [trace("positive", np.nan), trace("slip", 9.0), trace("slip", np.nan)])
     surface = SurfaceResult(tuple(np.arange(3.0) for _ in range(3)), "made up")

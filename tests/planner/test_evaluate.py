@@ -186,6 +186,14 @@ def test_equal_traces_have_runs_of_their_own(evaluate_argv, tmp_path, run, lines
     assert {0.0, 1.0} in by_problem.values()
 
 
+def test_a_greedy_executor_has_one_run_without_a_trace_and_loses_none(evaluate_argv, tmp_path, run):
+    ran = run(*evaluate_argv(tmp_path / "out", "--sampling.temperature", "0", "--json"))
+    assert ran.code == 0, ran.err
+    metrics = json.loads(ran.out)
+    assert metrics["systems"]["none"]["runs"] == 4
+    assert metrics["lost_runs"] == 0
+
+
 def test_the_executor_alone(evaluate_argv, tmp_path, run):
     ran = run(*evaluate_argv(tmp_path / "out", "--limit", "3", planners=("none",), benchmark=SAMPLE_DEV))
     assert ran.code == 0, ran.err

@@ -69,6 +69,17 @@ def test_a_prompt_that_comes_one_row_a_call_is_kept_from_its_second_time_on(back
     assert computed == [104, 104, 4, 4]
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_what_all_prompts_begin_with_keeps_no_longer_prefix_out(backbone: PreTrainedModel, rows: int) -> None:
+    hot = HotPrefixes(PLENTY)
+    start, rest = PROMPT[:70], tokens(200, 3)
+    states(backbone, hot, [[*PROMPT, 1], [*start, *OTHER, 2]])
+    assert hot.bytes == 70 * TOKEN_BYTES
+    for call in range(3):
+        computed = states(backbone, hot, [[*start, *rest, 4 + call, row] for row in range(rows)])[1]
+    assert computed == 2 * rows
+
+
 def test_a_prefix_is_used_as_far_as_it_agrees(backbone: PreTrainedModel) -> None:
     hot = HotPrefixes(PLENTY)
     states(backbone, hot, [[*PROMPT, 1], [*PROMPT, 2]])
@@ -138,3 +149,11 @@ def test_only_so_many_sequences_are_remembered(backbone: PreTrainedModel) -> Non
     states(backbone, hot, [[*OTHER, 1]])
     assert states(backbone, hot, [[*PROMPT, 2]])[1] == 101
     assert len(hot) == 0
+
+
+def test_equal_rows_have_equal_states_to_the_last_bit(backbone: PreTrainedModel) -> None:
+    hot = HotPrefixes(PLENTY)
+    for _ in range(3):  # new, kept, known
+        found, _ = states(backbone, hot, [PROMPT] * 5)
+        assert all(torch.equal(found[0], other) for other in found)
+        assert hot.pack([PROMPT] * 5).input_ids.shape[1] <= len(PROMPT)

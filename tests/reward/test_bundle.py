@@ -22,6 +22,7 @@ from rm.reward.config import RewardConfig
 from rm.reward.export import export_bundle
 from rm.reward.manifest import BUNDLE, read_manifest, write_manifest
 from rm.reward.scorer import TraceLiftReward
+from rm.text import Row
 from rm.uplift.cache import BaselineCache
 from rm.uplift.executors.config import ArithmeticConfig, TransformersConfig
 
@@ -249,6 +250,32 @@ def test_overrides_are_for_this_machine_and_told_where_they_change_rewards(bundl
         load_bundle(bundle, overrides={"uplift.plan.nonsense": 1})
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("sampling.max_tokens", 8, "max_tokens"),
+        ("sampling.top_p", 0.5, "top_p"),
+        ("sampling.stop", ["."], "stop"),
+        ("partial", True, "partial"),
+        ("math.seconds", 1, "math"),
+    ],
+)
+def test_every_override_that_changes_what_is_measured_is_told(bundle, key, value, told):
+    notes = load_bundle(bundle, overrides={f"uplift.{key}": value}).notes
+    assert notes == (f"The overrides change {told}: rewards will differ from those of the bundle.",)
+
+
+def test_an_override_of_how_many_verify_at_once_changes_no_reward(bundle):
+    assert load_bundle(bundle, overrides={"uplift.math.workers": 1}).notes == ()
+
+
+def test_probes_may_hold_any_line_separator(model_dir, tmp_path):
+    row = Row("What is 3\u2028plus 4?\x85", "3 plus 4\u2029makes 7.", "math", "math", "")
+    export_bundle(model_dir, build_config(RewardConfig, CONFIG), tmp_path / "out", lambda rubric: [[row]])
+    [probe] = load_bundle(tmp_path / "out").probes
+    assert (probe["problem"], probe["reasoning"]) == (row.problem, row.reasoning)
+
+
 def test_no_secret_goes_into_a_bundle(model_dir, tmp_path):
     executor = {"kind": "vllm", "path": "ORG/NAME", "options": {"hf_token": "hf_abc"}}
     with pytest.raises(ConfigError, match=r"executor\.options\.hf_token looks like a secret") as error:
@@ -282,6 +309,15 @@ def test_cached_baselines_travel_and_are_used(model_dir, tmp_path, items, monkey
     [copy] = (tmp_path / "user" / "tracelift-rm").glob("bundle-*.sqlite")
     with BaselineCache(copy) as cache:
         assert cache.info().runs == 3 * 4
+
+
+def test_baselines_travel_of_an_executor_whose_number_type_was_left_to_the_machine(tmp_path, items):
+    uplift = {**CONFIG["uplift"], "executor": {"kind": "transformers", "path": "tiny"}, "sampling": {"max_tokens": 8}}
+    uplift |= {"cache": str(tmp_path / "baselines.sqlite")}
+    config = {"formula": "uplift-only-v1", "uplift": uplift}
+    with TraceLiftReward(build_config(RewardConfig, config)) as rewards:
+        rewards.score_sync(items(1)[:1])
+    assert written(None, tmp_path / "out", config, include_baselines=True).baselines == 4
 
 
 def test_an_executor_of_this_machine_is_copied_or_refused(model_dir, tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from rm.errors import ConfigError
@@ -113,6 +115,12 @@ def test_one_missing_part_is_enough():
     assert result.reward is None
     assert result.failures == ("rm: not measured",)
     assert result.terms == {"end_to_end": 0.5, "rm_uplift": None}
+
+
+@pytest.mark.parametrize("formula", ["tracelift-math-v1", "rm-only-v1"])
+def test_a_score_that_is_no_number_is_not_measured(formula):
+    result = combine(formula, Parts(1.0, math.nan, None, three(3, 0)))
+    assert (result.reward, result.parts.rm, result.failures) == (None, None, ("rm: not measured",))
 
 
 def test_an_arm_without_runs_is_not_measured():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,18 @@ def test_a_run_that_goes_on_from_a_reward_model_evaluates_that_first(
     assert result.best["value"] >= found[0]["eval_pair_accuracy"]  # what only got worse is not kept
     resumed = train(config(**evaluated(dev_file, **changes)), resume=True)
     assert resumed.start == found[0]
+
+
+def test_a_resumed_run_without_a_checkpoint_logs_its_first_evaluation_once(
+    config: MakeConfig, dev_file: Path, log: Log, tmp_path: Path
+) -> None:
+    first = train(config(**evaluated(dev_file)))
+    on = tmp_path / "on"
+    changes = {"model.init_from": str(first.model), "output": str(on), "train.max_steps": 2}
+    train(config(**evaluated(dev_file, **changes)))
+    shutil.rmtree(on / "checkpoints")  # as a kill before the first one leaves it
+    train(config(**evaluated(dev_file, **changes)), resume=True)
+    assert [line["step"] for line in log(on) if "eval_ndcg" in line] == [0, 2]
 
 
 def test_the_last_weights_are_evaluated_too(config: MakeConfig, run: Path, dev_file: Path, log: Log) -> None:
@@ -144,6 +157,16 @@ def test_resuming_a_run_that_patience_has_ended_trains_no_further(
     train(config(**stopped))
     lines = log(run)
     assert train(config(**stopped), resume=True).steps == 6
+    assert log(run) == lines
+
+
+def test_a_run_that_patience_ends_between_two_checkpoints_is_over_too(
+    config: MakeConfig, stopped: dict[str, Any], run: Path, log: Log
+) -> None:
+    stopped["train.save_every"] = 4
+    assert train(config(**stopped)).steps == 6
+    lines = log(run)
+    train(config(**stopped), resume=True)
     assert log(run) == lines
 
 

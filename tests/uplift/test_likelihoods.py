@@ -135,6 +135,16 @@ def test_rows_come_back_and_are_json(tmp_path):
     assert rows[1]["likelihood"]["masked_nats"] == pytest.approx(0.5)
 
 
+def test_likelihoods_of_another_reference_program_are_not_gone_on_with(tmp_path):
+    limits, out = TrialLimits(failures=FailureLimit(least=4)), tmp_path / "uplift.jsonl"
+    with pytest.raises(RunError, match="completions were lost"):
+        run(Scores({"": -3.0}, lost=[False, *[True] * 1000]), [CODE], limits=limits, out=out)
+    other = replace(CODE, reference_solution="print(2 - 1)")
+    with pytest.raises(ConfigError, match="unfinished work on something else"):
+        run(Scores({"": -3.0}), [other], limits=limits, out=out)
+    assert run(Scores({"": -3.0}), [CODE], limits=limits, out=out).totals.resumed_runs == 1
+
+
 def test_an_executor_without_likelihoods_is_refused():
     with pytest.raises(ConfigError, match="does not tell how probable"):
         run(ArithmeticExecutor())

@@ -145,6 +145,32 @@ def test_by_likelihood_it_is_the_difference_of_probabilities(problems):
     assert totals.likelihoods == len(live) + masked + 1
 
 
+def test_by_likelihood_problems_with_other_reference_programs_have_baselines_of_their_own():
+    how = config(plan={"kind": "likelihood"}, executor={"kind": "transformers", "path": "tiny", "dtype": "float32"})
+    one = Problem("p", "What is 1 + 1 ?", "code", asserts="assert f() == 2", reference_solution="1 + 1 = 2")
+    other = replace(one, reference_solution="2 = 1 + 1 . So it is 2 .")
+
+    async def baselines(*asked):
+        async with LiveUplift(how) as live:
+            return [(await live.uplift(each, "Add both.")).likelihood.baseline_nats for each in asked]
+
+    first, second = asyncio.run(baselines(one, other))
+    assert first != second
+    assert asyncio.run(baselines(other)) == [pytest.approx(second, abs=1e-4)]
+
+
+def test_by_likelihood_no_verifier_is_needed(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no sandbox
+    how = config(plan={"kind": "likelihood"}, executor={"kind": "transformers", "path": "tiny", "dtype": "float32"})
+    problem = Problem("p", "What is 1 + 1 ?", "code", asserts="assert f() == 2", reference_solution="1 + 1 = 2")
+
+    async def value():
+        async with LiveUplift(how) as live:
+            return (await live.uplift(problem, "Add both.")).value
+
+    assert asyncio.run(value()) is not None
+
+
 def test_a_calibration_needs_all_traces_at_once():
     with pytest.raises(ConfigError, match="all traces at once"):
         LiveUplift(config(plan={"kind": "calibrated"}, executor={"kind": "transformers", "path": "tiny"}))

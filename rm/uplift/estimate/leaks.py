@@ -10,7 +10,8 @@ boundaries, with any white space and in any case; a single letter in its own cas
 digit are never looked for.
 
 Not recognised: numbers in words (`twelve`), in powers or scientific notation, expressions that only come to the same
-value (`6 * 3` for 18), paraphrases. A number may also stand in the trace because the problem gives it.
+value (`6 * 3` for 18), numbers of more than 1,000 characters, paraphrases. A number may also stand in the trace because
+the problem gives it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _AROUND_NUMBER = re.compile(
     r"^\s*[$€£¥]?\s*(.*?)\s*(?:\\?%|[$€£¥]|\s[A-Za-z][A-Za-z ./]*|[A-Za-z]{2,}\.?)?\s*\.?\s*$", re.DOTALL
 )
+_LONGEST_NUMBER = 1000
+"""Characters; a model that runs away writes thousands of digits, more than Python makes a number of."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,18 @@ def _bare(answer: str) -> str:
 
 def _number(text: str) -> Fraction | None:
     """The value of a text that is one number; None for anything else."""
-    inner = _AROUND_NUMBER.match(text)
+    if len(text) > _LONGEST_NUMBER:
+        return None
+    # Every run of spaces as one: the pattern may divide a run in very many ways.
+    inner = _AROUND_NUMBER.match(re.sub(r"\s+", lambda run: "\n" if "\n" in run.group() else " ", text))
     if inner is None or not (match := _FRACTION.fullmatch(inner.group(1))):
         return None
     return _value(match.group())
 
 
 def _value(written: str) -> Fraction | None:
+    if len(written) > _LONGEST_NUMBER:
+        return None
     sign, text = (-1, written[1:]) if written[0] in "-−" else (1, written)
     fraction = _FRACTION.fullmatch(text)
     parts = [part for part in fraction.groups() if part is not None] if fraction else []

@@ -46,6 +46,18 @@ def test_numbers_in_words_are_not_recognised():
     assert not find_leak("The answer is eighteen.", "18")
 
 
+@pytest.mark.parametrize("number", ["1" * 5000, "0." + "3" * 5000, "1/" + "3" * 5000])
+def test_a_number_that_never_ends_is_no_statement_of_the_answer(number):
+    assert find_leak(f"It is {number}, so 7.", "7").anywhere == 1
+    assert mask_answer(f"It is {number}, so 0.5.", "1/2") == f"It is {number}, so [...]."
+    assert not find_leak("So 7.", number)
+
+
+@pytest.mark.parametrize("answer", ["x" + " " * 5000 + "!", "a" + 400 * "  " + "!", "word " * 2000 + "!"])
+def test_a_long_answer_is_looked_for_in_no_time(answer):
+    assert find_leak(f"It is {answer}", answer).anywhere == 1  # a pattern that tries every division takes hours
+
+
 @given(
     st.text("0123456789 -−,./%$x[]{}\\fracab\n", max_size=60),
     st.from_regex(r"-?\d{1,2}(\.\d|/\d)?|ab?|a a", fullmatch=True),
