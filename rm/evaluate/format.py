@@ -163,7 +163,12 @@ def _first_places(metrics: Mapping[str, Any]) -> Finding:
     if surface is not None:
         rivals.insert(0, f"bag of words {percent(surface)}")
     text = f"A right trace comes first in {percent(own)} of groups ({', '.join(rivals)})."
-    return Finding("well" if own > max(chance, surface or 0.0) else "ill", text)
+    if own <= max(chance, surface or 0.0):
+        return Finding("ill", text)
+    gain = metrics["surface"]["gain"].get("group_accuracy")
+    if gain is not None and (gain["low"] is None or gain["low"] <= 0):
+        return Finding("neutral", f"{text} The difference to the bag of words may be chance.")
+    return Finding("well", text)
 
 
 def _kinds(by_kind: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
@@ -177,7 +182,7 @@ def _kinds(by_kind: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     beaten = [
         f"{kind} ({percent(row['pair_accuracy'])} against {percent(row['surface'])})"
         for kind, row in by_kind.items()
-        if row["surface"] is not None and row["pair_accuracy"] <= row["surface"]
+        if row["surface"] is not None and row["pair_accuracy"] <= row["surface"] and row["pair_accuracy"] < 1
     ]
     if beaten:
         found.append(Finding("ill", f"Not above the bag of words against {', '.join(beaten)}."))

@@ -5,10 +5,12 @@ Reading and checking both come through here, so that a file that checks clean is
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from rm.errors import Problem
@@ -18,6 +20,14 @@ from rm.rubric import Rubric
 
 POOLS = ("positive_pool", "negative_bank")
 TOTAL = "total"
+ROW_KEYS = frozenset(
+    {
+        *("problem_id", "problem", "source", "task_type", "reference_solution", "tests", "tests_or_constraints"),
+        *("metadata", *POOLS),
+    }
+)
+TRACE_KEYS = frozenset({"reasoning", "rubric", "negative_kind", "metadata"})
+"""What is read of a row and of a trace. Others may stand there; they are kept with the row."""
 KEPT_ERRORS = 10_000
 KEPT_WARNINGS = 1_000
 """How many errors, and how many warnings of a kind, are kept; all are counted."""
@@ -112,7 +122,7 @@ class RowParser:
         for at, count in self._ignored.values():
             if count > 1 and at < len(self.warnings):
                 first = self.warnings[at]
-                found = f"{first.problem.found}, and so in {count - 1:,} more traces"
+                found = f"{first.problem.found}, and so in {count - 1:,} more places"
                 self.warnings[at] = Warned(first.kind, replace(first.problem, found=found))
         self._ignored.clear()
         return self.warnings
@@ -133,10 +143,21 @@ class _RowParse:
         problem = Problem(self.file, self.line, f"{field}.{name}", expected, shown(value), "Ignored.")
         self.parser.ignore(kind, name, problem)
 
+    def misspelt(self, row: Mapping[str, Any], known: frozenset[str], field: str = "") -> None:
+        """Warns of keys that nobody reads and that look like one which somebody would, and which is not there."""
+        for name in row.keys() - known:
+            meant = _close_key(str(name), known)
+            if meant and meant not in row:
+                problem = Problem(
+                    self.file, self.line, f"{field}{name}", f"the key {meant}", shown(row[name]), "Ignored as it is."
+                )
+                self.parser.ignore("misspelt keys", str(name), problem)
+
     def group(self, row: Any) -> Group | None:
         if not isinstance(row, dict):
             self.error("", "a JSON object, one group", shown(row))
             return None
+        self.misspelt(row, ROW_KEYS)
         metadata = _mapping(row.get("metadata"))
         source = _first_text(row.get("source"))
         group = Group(
@@ -195,6 +216,7 @@ class _RowParse:
         if not isinstance(entry, dict):
             self.error(field, "an object with `reasoning`", shown(entry), 'Write it as {"reasoning": "..."}.')
             return None
+        self.misspelt(entry, TRACE_KEYS, f"{field}.")
         labels = entry.get("rubric")
         if labels is not None and not isinstance(labels, dict):
             self.error(f"{field}.rubric", "an object, dimension to label, or null", shown(labels))
@@ -251,6 +273,12 @@ class _RowParse:
                 expected = "a name that a dimension can have, and an integer from 0 on"
                 self.ignore("entries that are no labels", name, field, expected, value)
         return labels or None
+
+
+@lru_cache(maxsize=1024)
+def _close_key(name: str, known: frozenset[str]) -> str:
+    """The known key that looks most like it; empty where none does."""
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.8)), "")
 
 
 def shown(value: object) -> str:

@@ -220,6 +220,11 @@ def _load_merged(source: Source, files: _Files, rubric: Rubric | None, how: _How
     notes: list[str] = []
     shapes = weight_shapes(source)
     if not _num_dimensions(shapes):
+        if any("SequenceClassification" in str(name) for name in files.config.get("architectures") or ()):
+            raise ConfigError(
+                f"{source}: a sequence classifier, as `export --seq-cls` writes them for other tools: it has one label "
+                "and no rubric. Name the run or the export that it was made of."
+            )
         raise ConfigError(
             f"{source}: a plain {files.config.get('model_type', 'model')} without reward heads. "
             "Train it first: tracelift-rm train --model.backbone PATH"

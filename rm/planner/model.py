@@ -39,8 +39,9 @@ def no_language_model(path: Path) -> str:
     if not path.is_dir():
         return ""
     if not (path / CONFIG).is_file():
-        hint = f" Did you mean {path / 'model'}?" if (path / "model" / CONFIG).is_file() else ""
-        return f"{path} holds no model ({CONFIG}).{hint}"
+        inside = path / "model"
+        likely = (inside / CONFIG).is_file() and not no_language_model(inside)
+        return f"{path} holds no model ({CONFIG}).{f' Did you mean {inside}?' if likely else ''}"
     try:
         names = json.loads((path / CONFIG).read_text(encoding="utf-8")).get("architectures") or []
     except (OSError, ValueError, AttributeError):

@@ -13,7 +13,7 @@ from rm.config import TrainConfig
 from rm.errors import ConfigError
 from rm.groups import Group
 from rm.groups.large import LargeGroups
-from rm.model.checkpoint import load_tokenizer, read_metadata
+from rm.model.checkpoint import load_tokenizer, model_directory, read_metadata
 from rm.model.create import position_limit
 from rm.model.layout import refusal, why_unshared
 from rm.model.lora import add_lora, make_lora_config, unwrap
@@ -72,9 +72,12 @@ def check_training(config: TrainConfig, *, resume: bool = False, force: bool = F
     prepared = check_run(config)
     check_output(config, prepared, resume, force)
     skipped: list[str] = []
-    name = config.model.init_from or config.model.backbone
+    old = config.model.init_from
     try:
-        source = find_source(name, "model.init_from" if config.model.init_from else "model.backbone")
+        if old:
+            source = find_source(str(model_directory(old)), "model.init_from")
+        else:
+            source = find_source(config.model.backbone, "model.backbone")
     except HubUnreachable as error:
         skipped.append(f"Tokens and network: {error}")
         return _report(config, prepared, None, None, skipped)
@@ -85,7 +88,7 @@ def check_training(config: TrainConfig, *, resume: bool = False, force: bool = F
 def _network(config: TrainConfig, prepared: Prepared, source: Source, skipped: list[str]) -> torch.nn.Module | None:
     """The network without weights, with the adapters it would have."""
     if config.model.init_from:
-        read_metadata(config.model.init_from)
+        read_metadata(model_directory(config.model.init_from))
         skipped.append("Network: with model.init_from its shape is the old model's.")
         return None
     backbone = read_backbone_config(source)

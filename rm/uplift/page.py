@@ -117,8 +117,8 @@ def _lead(summary: Mapping[str, Any]) -> str:
             "These are no success rates."
         )
     return (
-        f"How much more often a frozen executor succeeds with a trace than without: {count}, the sign settled for "
-        f"{summary['settled']:,}."
+        f"How much more often a frozen executor succeeds with a trace than without: {count}; the interval leaves out 0 "
+        f"for {summary['settled']:,}."
     )
 
 

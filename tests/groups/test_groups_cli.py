@@ -93,7 +93,7 @@ def test_labels_that_the_rubric_lacks_are_one_warning(
     assert err == [
         "warning: labels of unknown dimensions (3)",
         *(
-            f"  {path}:1: positive_pool[0].rubric.{name} = 1, and so in 79 more traces, "
+            f"  {path}:1: positive_pool[0].rubric.{name} = 1, and so in 79 more places, "
             "expected a dimension of the rubric math. Ignored."
             for name in labels
         ),

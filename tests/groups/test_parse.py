@@ -180,6 +180,27 @@ def test_unknown_dimensions_are_left_out_with_a_warning(row: MakeRow) -> None:
     assert [warned.problem.field for warned in parser.warnings] == ["positive_pool[0].rubric.style"]
 
 
+def test_a_misspelt_key_is_warned_of_and_an_unknown_one_is_not(row: MakeRow) -> None:
+    good = row()
+    trace = {**good["negative_bank"][0], "negative_knd": "slip", "judge_notes": "none"}
+    del trace["negative_kind"]
+    parser = RowParser()
+    wrong = {**good, "refrence_solution": "14", "difficulty": 3, "negative_bank": [trace]}
+    del wrong["reference_solution"]
+    group = parser.parse("groups.jsonl", 7, wrong)
+    assert group is not None
+    told = [str(warning.problem) for warning in parser.all_warnings()]
+    assert len(told) == 2
+    assert "groups.jsonl:7: refrence_solution = '14', expected the key reference_solution" in told[0]
+    assert "negative_bank[0].negative_knd = 'slip', expected the key negative_kind" in told[1]
+
+
+def test_a_key_beside_the_one_it_looks_like_is_no_mistake(row: MakeRow) -> None:
+    parser = RowParser()
+    assert parser.parse("groups.jsonl", 1, {**row(), "problem_ids": [1], "problems": 2}) is not None
+    assert parser.all_warnings() == []
+
+
 def test_without_a_rubric_whatever_can_be_a_label_is_kept(row: MakeRow) -> None:
     labels = {"rigour": 7, "clarity": 2.5, "note": "good", "flag": True, "depth": -1, "total": 0.5}
     parser = RowParser()

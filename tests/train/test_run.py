@@ -47,7 +47,8 @@ def test_a_run_that_goes_on_from_a_reward_model_evaluates_that_first(
 ) -> None:
     first = train(config(**evaluated(dev_file)))
     assert first.start == {}
-    changes = {"model.init_from": str(first.model), "output": str(tmp_path / "on"), "train.learning_rate": 1.0}
+    changes = {"model.init_from": str(run), "output": str(tmp_path / "on"), "train.learning_rate": 1.0}
+    assert check_training(config(**evaluated(dev_file, **changes))).groups == 10
     result = train(config(**evaluated(dev_file, **changes)))
     found = [line for line in log(tmp_path / "on") if "eval_ndcg" in line]
     assert [line["step"] for line in found] == [0, 2, 4, 6, 8]

@@ -11,7 +11,7 @@ import pytest
 from rm.uplift.meter import Totals
 from rm.uplift.page import render_page
 from rm.uplift.results import TraceResult, with_shrunken_values
-from rm.uplift.summary import format_summary, kinds, summarize_uplift
+from rm.uplift.summary import STOPPED_EARLY, format_summary, kinds, summarize_uplift
 
 TOTALS = Totals(
     seconds=2.0,
@@ -121,6 +121,13 @@ def test_the_terminal_shows_it(summary):
     assert "240 completions in 30 calls, 2.0 s, 120.0 a second" in text
     assert "Lost calls: 3 timeout." in text
     assert "RM score" not in text
+
+
+def test_an_adaptive_plan_is_told_to_lean(summary):
+    assert (summary["stopped_early"], STOPPED_EARLY in format_summary(summary)) == (0, False)
+    found = summarize_uplift([replace(RESULTS[0], method="adaptive"), *RESULTS[1:]], TOTALS)
+    assert found["stopped_early"] == 1
+    assert STOPPED_EARLY in format_summary(found)
 
 
 def test_baselines_alone_have_a_summary_too():
