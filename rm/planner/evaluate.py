@@ -22,12 +22,15 @@ from rm.errors import ConfigError, TraceLiftError
 from rm.files import check_directory, write_text_whole
 from rm.planner.benchmarks import Loaded
 from rm.planner.config import EvaluationConfig
+from rm.planner.model import no_language_model
 from rm.planner.prompts import PROMPT_VERSION, check_prompt
 from rm.planner.report import render_evaluation
 from rm.planner.summary import compare_planners, outcomes_of, summarize_systems, summarize_traces
 from rm.planner.traces import ALONE, Planner, Written, planners_of, reasoning_of, write_traces
 from rm.provenance import versions
+from rm.sources import TINY_EXECUTOR, find_source
 from rm.uplift.config import PlanConfig, UpliftConfig
+from rm.uplift.executors.config import OpenAIConfig, TransformersConfig, make_executor
 from rm.uplift.meter import Progress
 from rm.uplift.problems import Problem, Trace
 from rm.uplift.results import TraceResult
@@ -59,7 +62,12 @@ class Watching:
 
 
 def check_evaluation(names: Sequence[str], config: EvaluationConfig) -> tuple[Planner, ...]:
-    """The planners. Raises: ConfigError with all that the configuration alone shows to be wrong."""
+    """The planners.
+
+    Raises:
+        ConfigError: all that the configuration alone shows to be wrong; an executor that is not there.
+        HubUnreachable: the executor is on the hub, and there is no network.
+    """
     problems = []
     if not names:
         problems.append("--planner: none named. Give a directory, a hub name, or none for the executor alone.")
@@ -73,6 +81,11 @@ def check_evaluation(names: Sequence[str], config: EvaluationConfig) -> tuple[Pl
         problems += error.problems
     if problems:
         raise ConfigError(problems)
+    if isinstance(config.executor, TransformersConfig):  # traces may take hours, and the executor comes after them
+        executor = config.executor
+        source = find_source(executor.path, "executor.path", executor.revision, tiny=TINY_EXECUTOR)
+        if problem := no_language_model(Path(source.path)):
+            raise ConfigError(f"executor.path: {problem}")
     return planners_of(names)
 
 
@@ -169,6 +182,8 @@ async def _measured(
     directory: Path,
     watching: Watching,
 ) -> tuple[Written, Sequence[TraceResult]]:
+    if isinstance(config.executor, OpenAIConfig):
+        await _reach(config.executor)
     written = await write_traces(planners, problems, config, directory / TRACES, watching.note, watching.problems)
     tried = [with_traces(problem, planners, written) for problem in problems]
     uplift = UpliftConfig(
@@ -186,6 +201,15 @@ async def _measured(
     out.unlink(missing_ok=True)  # whole where only the page was missing; its runs are quickly made again
     measurement = await measure_as(uplift, tried, out=out, on_note=watching.note, on_progress=watching.runs)
     return written, measurement.results
+
+
+async def _reach(config: OpenAIConfig) -> None:
+    """Before traces are written. Raises: ConfigError, RunError where the executor's server cannot be used."""
+    executor = make_executor(config)
+    try:
+        await executor.start()
+    finally:
+        await executor.close()
 
 
 def with_traces(problem: Problem, planners: Sequence[Planner], written: Written) -> Problem:

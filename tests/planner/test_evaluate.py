@@ -240,6 +240,28 @@ def test_a_planner_that_is_not_there_is_told(evaluate_argv, tmp_path, run):
     assert "planner: path: no such directory: ./nowhere" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("executor", "code", "told"),
+    [
+        ({"kind": "transformers", "path": "./nowhere"}, 2, "executor.path: no such directory: ./nowhere"),
+        ({"kind": "openai", "endpoints": ["http://127.0.0.1:9/v1"], "model": "m", "retries": 0}, 1, "127.0.0.1:9"),
+    ],
+    ids=["directory", "server"],
+)
+def test_an_executor_that_cannot_be_had_is_told_before_traces_are_written(
+    evaluate_argv, tmp_path, run, executor, code, told
+):
+    out = tmp_path / "out"
+    argv = evaluate_argv(out)
+    place = argv.index("--config") + 1
+    config = yaml.safe_load(Path(argv[place]).read_text())
+    argv[place] = str(tmp_path / "evaluate.yaml")
+    Path(argv[place]).write_text(yaml.safe_dump({**config, "executor": executor}))
+    ran = run(*argv)
+    assert (ran.code, told in ran.err) == (code, True), ran.err
+    assert not out.exists()
+
+
 def test_a_finished_evaluation_is_not_replaced(evaluate_argv, done, run):
     before = (done / "metrics.json").read_bytes()
     ran = run(*evaluate_argv(done))
