@@ -1,7 +1,8 @@
 """From scored groups to `metrics.json`: every figure, its interval, and the baselines beside it.
 
 Groups with a candidate that could not be scored leave all figures but the counts. Means are over groups,
-intervals are 95% bootstrap intervals over groups, and undefined is None. Candidates are ranked by logit.
+intervals are 95% bootstrap intervals over groups (Wilson's where the accuracy is the same 0 or 1 in all), and undefined
+is None. Candidates are ranked by logit.
 """
 
 from __future__ import annotations
@@ -52,12 +53,12 @@ class _Bootstrap:
     seed: int
     resamples: int
 
-    def of(self, values: np.ndarray) -> Summary:
-        return summarize_values(values, seed=self.seed, n_resamples=self.resamples)
+    def of(self, values: np.ndarray, share: bool) -> Summary:
+        return summarize_values(values, seed=self.seed, n_resamples=self.resamples, share=share)
 
     def figures(self, columns: Columns, names: Sequence[str]) -> dict[str, Any]:
         """{metric: mean, .., "intervals": {metric: [low, high]}}."""
-        summaries = {name: self.of(columns[name]) for name in names}
+        summaries = {name: self.of(columns[name], name in SUBSET_METRICS) for name in names}
         means: dict[str, Any] = {name: summary.mean for name, summary in summaries.items()}
         return means | {"intervals": {name: [s.low, s.high] for name, s in summaries.items()}}
 
@@ -176,8 +177,8 @@ def _by_kind(
     by_length = [longest_scores(lengths(each.group)) for each in groups]
     rows = {}
     for kind in kinds(groups):
-        own = draw.of(kind_accuracy(groups, logits, kind))
-        rival = None if surface_scores is None else draw.of(kind_accuracy(groups, surface_scores, kind))
+        own = draw.of(kind_accuracy(groups, logits, kind), share=True)
+        rival = None if surface_scores is None else draw.of(kind_accuracy(groups, surface_scores, kind), share=True)
         rows[kind] = {
             "n_pairs": kind_pairs(groups, kind),
             "n_groups": own.n,
@@ -185,7 +186,7 @@ def _by_kind(
             "interval": [own.low, own.high],
             "surface": None if rival is None else rival.mean,
             "surface_interval": NO_INTERVAL if rival is None else [rival.low, rival.high],
-            "longest": draw.of(kind_accuracy(groups, by_length, kind)).mean,
+            "longest": draw.of(kind_accuracy(groups, by_length, kind), share=True).mean,
             "chance": 0.5,
         }
     return rows

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 
 DRAWS_AT_ONCE = 2_000_000  # memory bound of a chunk of resamples: 16 MB of indices
 
@@ -45,16 +46,26 @@ class PairedDifference:
     n: int
 
 
-def summarize(values: ArrayLike, *, seed: int, n_resamples: int = 2000, level: float = 0.95) -> Summary:
+def summarize(
+    values: ArrayLike, *, seed: int, n_resamples: int = 2000, level: float = 0.95, share: bool = False
+) -> Summary:
     """Mean, bootstrap interval and counts of a metric given by group.
 
     Args:
         values: (G,) one value a group, NaN where undefined.
         seed, n_resamples, level: see `bootstrap_interval`.
+        share: whether values are shares in [0, 1]. Where all are 0 or all 1, resampling finds no spread; the interval
+            is Wilson's then, of as many trials as there are groups.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
     """
     values = _one_a_group(values)
     defined = values[~np.isnan(values)]
     low, high = bootstrap_interval(defined, seed=seed, n_resamples=n_resamples, level=level)
+    if share and low == high and low in (0.0, 1.0):
+        squared = float(ndtri((1 + level) / 2)) ** 2
+        reach = squared / (len(defined) + squared)
+        low, high = (0.0, reach) if low == 0 else (1 - reach, 1.0)
     return Summary(
         mean=float(defined.mean()) if len(defined) else np.nan,
         low=low,

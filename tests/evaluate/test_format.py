@@ -68,6 +68,24 @@ def test_a_kind_not_above_the_bag_of_words_is_named(two_groups, rubric):
     assert expected in texts
 
 
+def test_first_places_bode_well_only_beyond_chance(many, two_groups, rubric):
+    def first_places(groups, surface):
+        return next(each for each in told(groups, rubric, surface) if "comes first" in each[1])
+
+    assert first_places(many, surface_that_ranks(many, right=False))[0] == "well"
+    assert first_places(many, surface_that_ranks(many, right=True))[0] == "ill"  # no better
+    half = SurfaceResult(
+        tuple((1.0 if at < 29 else -1.0) * each.positive for at, each in enumerate(many)), "right but for one"
+    )
+    bodes, text = first_places(many, half)
+    assert bodes == "neutral"
+    assert text.endswith("may be chance.")
+
+
+def test_a_kind_that_both_rank_right_throughout_is_no_failure(many, rubric):
+    assert not [text for _, text in told(many, rubric, surface_that_ranks(many, right=True)) if "Not above" in text]
+
+
 def test_doubts_are_told(many, scored_group, trace, rubric):
     tied = scored_group("tied", [trace("positive", 1.0), trace("slip", 1.0)])
     texts = " ".join(text for _, text in told([*many, tied], rubric, drift=BatchDrift(9, 0.1, 0.1, 3)))

@@ -53,6 +53,19 @@ def test_fewer_than_two_groups_have_no_interval(values, mean):
     assert np.isnan([summary.low, summary.high]).all()
 
 
+@pytest.mark.parametrize("n", [2, 12, 301])
+def test_a_share_that_is_the_same_end_in_all_groups_has_wilsons_interval(n):
+    """Resampling would find a width of 0, from two groups as from a thousand."""
+    low, high = scipy.stats.binomtest(n, n).proportion_ci(0.95, method="wilson")
+    right = summarize(np.ones(n), seed=0, share=True)
+    assert (right.low, right.high) == pytest.approx((low, high))
+    wrong = summarize(np.zeros(n), seed=0, share=True)
+    assert (wrong.low, wrong.high) == pytest.approx((1 - high, 1 - low))
+    assert summarize(np.ones(n), seed=0).low == 1.0  # what is no share keeps its own
+    assert summarize(np.full(n, 0.5), seed=0, share=True).low == 0.5
+    assert np.isnan(summarize([1.0], seed=0, share=True).low)
+
+
 def test_chunks_leave_no_resample_out(monkeypatch):
     monkeypatch.setattr(module, "DRAWS_AT_ONCE", 700)
     low, high = bootstrap_interval(accuracies(100), seed=0, n_resamples=2001)

@@ -90,6 +90,13 @@ def test_the_report_knows_whether_left_padding_changes_logits(family, source):
     assert report.left_padding == np.allclose(left, right, atol=1e-3) == (family == "qwen2")
 
 
+def test_what_was_exported_is_no_reward_model_any_more(source):
+    path = source()
+    export(path)
+    with pytest.raises(ConfigError, match=r"a sequence classifier.*Name the run or the export that it was made of"):
+        load_reward_model(path.parent / "out")
+
+
 def test_a_batch_of_one_gives_the_same_logit(source):
     path = source()
     export(path)

@@ -53,6 +53,12 @@ def test_a_reward_model_is_no_planner(run, train_argv, bundle, tmp_path):
         assert ran.code == 2
         assert "planner.base: " in ran.err
         assert "RewardModel, which writes nothing. Name a language model." in ran.err
+    run_like = tmp_path / "reward-run"
+    run_like.mkdir()
+    (run_like / "model").symlink_to(bundle / "model", target_is_directory=True)
+    ran = run(*train_argv(tmp_path / "run", "--planner.base", run_like))
+    assert "holds no model (config.json)." in ran.err
+    assert "Did you mean" not in ran.err  # a run of the reward model
 
 
 def test_all_mistakes_of_the_configuration_come_at_once(run):
