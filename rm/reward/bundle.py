@@ -24,7 +24,7 @@ from rm.config import load_config
 from rm.errors import ConfigError, RunError
 from rm.reward.config import RewardConfig
 from rm.reward.manifest import Content, read_manifest
-from rm.reward.specs import BASELINES, resolved, uplift_facts
+from rm.reward.specs import BASELINES, check_key, resolved, uplift_facts
 from rm.rubric import Rubric
 from rm.sources import push_directory, whole_repository
 
@@ -135,6 +135,8 @@ def load_bundle(path: str | Path, *, overrides: Mapping[str, Any] | None = None,
     manifest = read_manifest(directory)
     texts = {key: _override(value) for key, value in (overrides or {}).items()}
     config = load_config(RewardConfig, directory / CONFIG, texts)
+    if not Path(path).expanduser().is_dir():
+        check_key(str(path), config.uplift, texts)
     notes: tuple[str, ...] = ()
     if any(key.startswith("uplift") for key in texts):
         notes = _changed(load_config(RewardConfig, directory / CONFIG), config, directory)

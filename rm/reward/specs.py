@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,10 @@ EXECUTOR = "executor"
 BASELINES = "baselines.sqlite"
 _SECRET = re.compile(r"(api_?key|token|secret|passw|credential|authorization)", re.IGNORECASE)
 _HARMLESS = frozenset({"api_key_env", "max_tokens", "budget_tokens", "batch_tokens", "max_tokens_field"})
+
+KEY_OR_PLACE = {"uplift", "uplift.executor", "uplift.executor.api_key_env", "uplift.executor.endpoints"}
+"""Overrides by which a user says which key is sent, or where to."""
+_LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/|$)")
 
 
 def portable(config: UpliftConfig, folder: Path | None) -> UpliftConfig:
@@ -53,6 +57,29 @@ def portable(config: UpliftConfig, folder: Path | None) -> UpliftConfig:
         executor = replace(executor, path=EXECUTOR)
     cache = "none" if config.cache == "none" else ""
     return replace(config, executor=executor, cache=cache)
+
+
+def check_key(name: str, uplift: UpliftConfig, overrides: Collection[str]) -> None:
+    """A bundle of others may not choose which of the user's secrets is sent, and where to: one of them the user names.
+
+    Args:
+        name: of the bundle.
+        uplift: its settings, overrides included.
+        overrides: the keys that the user gave.
+
+    Raises:
+        ConfigError: it names a key and another machine.
+    """
+    executor = uplift.executor
+    if not isinstance(executor, OpenAIConfig) or not executor.api_key_env or KEY_OR_PLACE & set(overrides):
+        return
+    elsewhere = [address for address in executor.endpoints if not _LOOPBACK.match(address)]
+    if elsewhere:
+        raise ConfigError(
+            f"{name}: this bundle would send the key in your environment variable {executor.api_key_env} to "
+            f"{', '.join(elsewhere)}. If that is right, say so: uplift.executor.api_key_env = {executor.api_key_env} "
+            "among the overrides (an option of the same name on the command line)."
+        )
 
 
 def resolved(config: UpliftConfig, folder: Path, baselines_hash: str) -> UpliftConfig:

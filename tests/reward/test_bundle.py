@@ -22,6 +22,7 @@ from rm.reward.config import RewardConfig
 from rm.reward.export import export_bundle
 from rm.reward.manifest import BUNDLE, read_manifest, write_manifest
 from rm.reward.scorer import TraceLiftReward
+from rm.reward.specs import check_key
 from rm.text import Row
 from rm.uplift.cache import BaselineCache
 from rm.uplift.executors.config import ArithmeticConfig, TransformersConfig
@@ -355,6 +356,44 @@ def test_a_bundle_goes_to_the_hub_and_comes_back(bundle, hub, tmp_path):
         [sys.executable, "-c", code], env={**os.environ, **place}, capture_output=True, text=True, timeout=60
     )
     assert back.stdout.strip() == load_bundle(bundle).manifest["sha256"], back.stderr
+
+
+def test_a_bundle_from_the_hub_sends_no_key_that_its_user_has_not_named(hub, tmp_path):
+    executor = {"kind": "openai", "endpoints": ["https://example.org/v1"], "model": "m", "api_key_env": "MY_SECRET"}
+    bundle = tmp_path / "reward"
+    written(None, bundle, {"formula": "uplift-only-v1", "uplift": {"executor": executor}})
+    assert load_bundle(bundle).config.uplift.executor.api_key_env == "MY_SECRET"  # one's own directory
+    push_bundle(bundle, "me/reward", endpoint=hub.address)
+    code = "import sys; from rm.reward.bundle import load_bundle; load_bundle('me/reward', overrides=eval(sys.argv[1]))"
+    place = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+
+    def told(overrides: dict[str, str]) -> str:
+        command = [sys.executable, "-c", code, repr(overrides)]
+        return subprocess.run(
+            command, env={**os.environ, **place}, capture_output=True, text=True, timeout=60, check=False
+        ).stderr
+
+    assert "would send the key in your environment variable MY_SECRET to https://example.org/v1" in told({})
+    assert told({"uplift.executor.api_key_env": "MY_SECRET"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "overrides"),
+    [
+        ({"api_key_env": ""}, ()),
+        ({"endpoints": ["http://127.0.0.1:8000/v1", "http://localhost:8001/v1"]}, ()),
+        ({}, ("uplift.executor.endpoints",)),
+        ({}, ("uplift.executor.api_key_env", "limits.timeout_s")),
+    ],
+)
+def test_a_key_that_stays_or_is_named_is_no_trouble(changes, overrides):
+    executor = {"kind": "openai", "endpoints": ["https://example.org/v1"], "model": "m", "api_key_env": "MY_SECRET"}
+    uplift = build_config(RewardConfig, {"uplift": {"executor": {**executor, **changes}}}).uplift
+    check_key("me/reward", uplift, overrides)
+    for place in ("https://example.org/v1", "http://127.0.0.1.example.org:80/v1", "http://localhost.example.org"):
+        uplift = build_config(RewardConfig, {"uplift": {"executor": {**executor, "endpoints": [place]}}}).uplift
+        with pytest.raises(ConfigError, match="MY_SECRET"):
+            check_key("me/reward", uplift, ["limits"])
 
 
 def test_an_altered_bundle_is_not_pushed(bundle, hub):
