@@ -112,6 +112,7 @@ class Batcher:
         self._memo: Memo[TextScore] = Memo(limits.cache)
         self._in_flight: dict[bytes, _Job] = {}
         self._arrived: dict[_Job, None] = {}
+        self._encoding: dict[_Job, None] = {}
         self._problems: dict[tuple[str, ...], dict[_Job, None]] = {}
         self._waiting = self._waiting_text = 0
         self._texts_a_second = 0.0
@@ -270,10 +271,12 @@ class Batcher:
             self._wake_encoder.clear()
             while self._arrived:
                 jobs = list(self._arrived)[:ENCODED_AT_ONCE]
-                for job in jobs:
+                for job in jobs:  # which wait on, so that the queue does not look emptier than it is
                     self._remove(job)
+                    self._put(job, self._encoding)
                 encoded = await self._attempt(self._threads[0], self._encode, jobs)
                 for job, found in zip(jobs, encoded, strict=True):
+                    self._remove(job)
                     self._take_encoded(job, found)
                 self._wake_model.set()
 

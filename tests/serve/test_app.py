@@ -19,7 +19,7 @@ from rm.reward.scorer import TraceLiftReward
 from rm.serve.access import KeyCheck, check_exposure, is_loopback
 from rm.serve.limits import Limits
 from rm.serve.memo import Memo, digest
-from rm.text import Row
+from rm.text import Encoder, Row
 
 GOOD = {"problem": "What is 2 + 3?", "reasoning": "2 + 3 = 5"}
 
@@ -140,6 +140,29 @@ def test_a_full_queue_answers_429_and_when_to_come_again(start, gate):
         assert b" 200 " in client.recv(1000)
         client.close()
     assert server.metric("refused_total") == 2
+
+
+def test_texts_that_are_being_tokenized_count_as_waiting(start, monkeypatch):
+    opened, started = threading.Event(), threading.Event()
+    encode = Encoder.encode
+
+    def slowly(self, rows):
+        started.set()
+        assert opened.wait(60)
+        return encode(self, rows)
+
+    server = start(wait_ms=0, queue=4, items=4)
+    monkeypatch.setattr(Encoder, "encode", slowly)
+    waiting = ask(server.url, *({**GOOD, "reasoning": str(n)} for n in range(3)))
+    try:
+        assert started.wait(60)
+        assert server.metric("queued_texts") == 3
+        assert server.score([{**GOOD, "reasoning": f"other {n}"} for n in range(2)]).status_code == 429
+    finally:
+        opened.set()
+    assert b" 200 " in waiting.recv(1000)
+    waiting.close()
+    assert server.metric("queued_texts") == 0
 
 
 def test_limits_that_cannot_be_are_refused_together():
