@@ -156,6 +156,11 @@ class Scorer:
             order_changes=_order_changes(np.array([one.logit[0] for one in alone]), together.logit),
         )
 
+    def forget_prefixes(self) -> None:
+        """Empty the store of kept prefixes."""
+        if self._hot is not None:
+            self._hot.clear()
+
     def _forget_old_weights(self) -> None:
         """What was computed before weights changed in place (as in training), moved or were replaced counts no longer.
 

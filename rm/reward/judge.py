@@ -6,10 +6,15 @@ judge.score([{"problem": "What is 2 + 3?", "reasoning": "2 + 3 = 5"}])     # [{"
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from rm.evaluate.score import HOT_PREFIX_BYTES, Scorer, check_score_rows, row_of
 from rm.model import LoadedModel, load_reward_model
@@ -30,7 +35,8 @@ class RewardScorer:
         prefix_sharing: see `rm.evaluate.score.Scorer`.
         hot_prefix_bytes: memory for kept prefixes; 0 keeps none.
 
-    `lock` is held while tokenizer or model are at work; who uses them past this class takes it, too.
+    `lock` is held while tokenizer or model are at work; who uses them past this class takes it, too. A forked process
+    has a lock of its own, and computes with one thread.
     """
 
     def __init__(
@@ -51,6 +57,8 @@ class RewardScorer:
         )
         self.notes = (*loaded.notes, *self.scorer.notes)
         self.lock = threading.Lock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=partial(_begin_in_child, weakref.ref(self)))
 
     @classmethod
     def from_pretrained(
@@ -107,3 +115,14 @@ class RewardScorer:
             results = self.scorer.results(rows)
         keys = ("score", "dimensions", "unscorable")
         return [{key: result[key] for key in keys if key in result} for result in results]
+
+
+def _begin_in_child(reference: weakref.ref[RewardScorer]) -> None:
+    """A forked process has none of the threads: not the one that held the lock, and whose prefixes may be half kept,
+    and not those of OpenMP, for which torch would wait forever (so DataLoader's workers compute with one thread, too).
+    """
+    judge = reference()
+    if judge is not None:
+        torch.set_num_threads(1)
+        judge.lock = threading.Lock()
+        judge.scorer.forget_prefixes()
