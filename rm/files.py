@@ -197,13 +197,13 @@ def _disk_full_told(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not _is_disk_full(error):
+        if not is_disk_full(error):
             raise
         raise RunError(f"No space left on the disk of {path}; nothing was written.") from error
 
 
-def _is_disk_full(error: Exception) -> bool:
-    """An OSError tells by its number; safetensors (written in Rust) has its own class and tells in words."""
-    if isinstance(error, OSError):
+def is_disk_full(error: Exception) -> bool:
+    """Whether a disk was full. The system tells by number; safetensors and tokenizers, written in Rust, in words."""
+    if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _DISK_FULL
     return os.strerror(errno.ENOSPC) in str(error)

@@ -173,9 +173,9 @@ def write_flat_config(config: RewardModelConfig, directory: Path) -> None:
     (directory / CONFIG).write_text(text + "\n", encoding="utf-8")
 
 
-def read_metadata(directory: str | Path) -> dict[str, Any]:
-    """The `rm_*` facts of a checkpoint, without loading weights."""
-    source = find_source(str(directory), "model")
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """The `rm_*` facts of a checkpoint or a training run's output, without loading weights."""
+    source = find_source(str(model_directory(path)), "model")
     return _files_of(source).config
 
 

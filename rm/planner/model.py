@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from rm.config import LoraSettings
 from rm.errors import ConfigError
+from rm.model.checkpoint import CONFIG
 from rm.model.lora import causal_lora_config
 from rm.model.weights import check_all_loaded, quiet_loading
 from rm.planner.config import BaseConfig
@@ -18,7 +19,6 @@ from rm.precision import resolve_dtype
 from rm.sources import Source, find_source, lasting_name
 
 WHAT = "planner.base"
-CONFIG = "config.json"
 
 
 def base_source(config: BaseConfig) -> Source:

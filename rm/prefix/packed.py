@@ -67,15 +67,11 @@ class Packed:
 
         None for a root alone, whose attention is simply causal.
         """
-        if block.end == block.first + 1:
-            return self._segment_bias(block, dtype) if block.above else None
+        single = block.end == block.first + 1
+        if single and not block.above:
+            return None
         if (block, dtype) not in self._made:
-            start = self.place(block.first)
-            ends = self.subtree_end[start : start + block.length] - start
-            place = torch.arange(block.length, device=ends.device)
-            visible = (place[None, :] <= place[:, None]) & (place[:, None] < ends[None, :])
-            above = visible.new_ones(block.length, block.depth)
-            self._made[block, dtype] = _bias(torch.cat([above, visible], dim=1), dtype)
+            self._made[block, dtype] = self._segment_bias(block, dtype) if single else self._subtree_bias(block, dtype)
         return self._made[block, dtype]
 
     def place(self, index: int) -> int:
@@ -96,6 +92,14 @@ class Packed:
             length = ends.shape[0]
             self._made["block_mask"] = create_block_mask(visible, None, None, length, length, device=str(ends.device))
         return self._made["block_mask"]
+
+    def _subtree_bias(self, block: Block, dtype: torch.dtype) -> Tensor:
+        start = self.place(block.first)
+        ends = self.subtree_end[start : start + block.length] - start
+        place = torch.arange(block.length, device=ends.device)
+        visible = (place[None, :] <= place[:, None]) & (place[:, None] < ends[None, :])
+        above = visible.new_ones(block.length, block.depth)
+        return _bias(torch.cat([above, visible], dim=1), dtype)
 
     def _segment_bias(self, block: Block, dtype: torch.dtype) -> Tensor:
         """Views of one matrix, for the blocks of one segment below others."""

@@ -88,7 +88,7 @@ def check_training(config: TrainConfig, *, resume: bool = False, force: bool = F
 def _network(config: TrainConfig, prepared: Prepared, source: Source, skipped: list[str]) -> torch.nn.Module | None:
     """The network without weights, with the adapters it would have."""
     if config.model.init_from:
-        read_metadata(model_directory(config.model.init_from))
+        read_metadata(config.model.init_from)
         skipped.append("Network: with model.init_from its shape is the old model's.")
         return None
     backbone = read_backbone_config(source)

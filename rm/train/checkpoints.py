@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from transformers import Trainer, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from rm.errors import RunError
+from rm.files import is_disk_full
 
 MARKER = "complete.json"
 CHECKPOINTS = "checkpoints"
@@ -68,10 +67,8 @@ def whole_or_gone(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         remove_checkpoint(path)
-        # The system tells by number; torch.save, safetensors and tokenizers have errors of their own, with words.
-        words = ("inline_container", "PytorchStreamWriter", os.strerror(errno.ENOSPC))
-        told = any(each in str(error) for each in words)
-        if told or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        # torch.save does not say why it could not write.
+        if is_disk_full(error) or any(words in str(error) for words in ("inline_container", "PytorchStreamWriter")):
             raise RunError(
                 f"No space left on the disk for {path}. Make room, or keep fewer checkpoints (keep_checkpoints); then "
                 "go on with --resume."
